@@ -1,0 +1,2 @@
+//! The `nightshift` binary.
+fn main() {}
