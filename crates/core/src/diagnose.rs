@@ -1,0 +1,9 @@
+//! Why: detectors turn a snapshot into findings; findings join into one diagnosis an owner.
+
+pub mod class;
+pub mod detectors;
+pub mod evidence;
+
+pub use class::FaultClass;
+pub use detectors::{DETECTORS, Detector, Report, detect};
+pub use evidence::{Change, ChangeKind, Confidence, Diagnosis, Evidence, EvidenceSource, Finding};

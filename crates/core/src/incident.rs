@@ -1,0 +1,118 @@
+//! What is going on: one incident a cause, with every signal it explains.
+
+pub mod phase;
+
+pub use phase::{Event, Illegal, Phase};
+
+use crate::diagnose::{Diagnosis, FaultClass};
+use crate::guard::Ruling;
+use crate::history::ActOutcome;
+use crate::ids::{ClusterUid, IncidentId, PermitId, RunbookId, SignalFingerprint, Uid};
+use crate::plan::Step;
+use crate::signal::Signal;
+use crate::world::ObjectRef;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Identity of an incident, made of facts, never of text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Fingerprint {
+    /// Cluster.
+    pub cluster: ClusterUid,
+    /// Topmost owner.
+    pub owner: Uid,
+    /// What is wrong with it.
+    pub class: FaultClass,
+}
+
+/// One cause being handled. Stored whole with every change, so that a restart loses nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incident {
+    /// Id; stays when the class is corrected.
+    pub id: IncidentId,
+    /// Identity.
+    pub fingerprint: Fingerprint,
+    /// Topmost owner (workload, node or bare pod).
+    pub owner: ObjectRef,
+    /// The object that shows it.
+    pub subject: ObjectRef,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// When it was closed.
+    pub closed_at: Option<Timestamp>,
+    /// Where it stands.
+    pub phase: Phase,
+    /// Why it waits for a person, while it does.
+    pub waiting_for: Option<String>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// Newest diagnosis.
+    pub diagnosis: Option<Diagnosis>,
+    /// Alerts that speak of it, newest last, at most [`MAX_ALERTS`].
+    pub alerts: Vec<Signal>,
+    /// Fingerprints of firing alerts being handled here.
+    pub firing: BTreeMap<SignalFingerprint, Timestamp>,
+    /// Runbook that was chosen.
+    pub runbook: Option<RunbookId>,
+    /// Results of the runbook's steps so far, by step name.
+    pub results: BTreeMap<String, serde_json::Value>,
+    /// Names of the writing steps that are done.
+    pub done_steps: Vec<String>,
+    /// The step being prepared, carried out or checked.
+    pub step: Option<Step>,
+    /// Newest rulings about it.
+    pub rulings: Vec<Ruling>,
+    /// What was tried, oldest first.
+    pub attempts: Vec<Attempt>,
+    /// Earlier incident of the same owner and class.
+    pub previous: Option<IncidentId>,
+    /// When the verification that runs now gives up.
+    pub verify_until: Option<Timestamp>,
+    /// Since when the target has looked healthy in this verification.
+    pub healthy_since: Option<Timestamp>,
+    /// Restarts counted when the write was done, to see new ones.
+    pub restarts_at_write: i64,
+    /// Times the plan had to be made again because the target moved.
+    pub replans: u32,
+    /// `action_taken`: `patch_memory_limit:demo/my-app/app:256Mi→512Mi`.
+    pub action_taken: Option<String>,
+    /// `action_recommended`: the same form, when it was not carried out.
+    pub action_recommended: Option<String>,
+    /// `action_error`: why an action failed.
+    pub action_error: Option<String>,
+}
+
+/// Alerts kept with an incident.
+pub const MAX_ALERTS: usize = 20;
+
+/// One thing that was tried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Permit.
+    pub permit: PermitId,
+    /// What was done, in the form of `action_taken`.
+    pub what: String,
+    /// Whether it was the taking back of an earlier one.
+    pub is_undo: bool,
+    /// When the intent was recorded.
+    pub at: Timestamp,
+    /// What became of the write.
+    pub outcome: Option<ActOutcome>,
+    /// Whether it helped; `None` while that is not known.
+    pub helped: Option<bool>,
+}
+
+/// How an incident ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Our action was verified to have helped.
+    Fixed,
+    /// Healthy on a fresh look without an action of ours.
+    Recovered,
+    /// The same fault is handled in that incident.
+    Merged(IncidentId),
+    /// The workload or node is gone.
+    Gone,
+}

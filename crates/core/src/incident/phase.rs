@@ -1,0 +1,125 @@
+//! The one transition function of an incident.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Where an incident stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Opened; the least persistence runs.
+    Open,
+    /// A fresh look and the rehearsal of a step are under way.
+    Preparing,
+    /// A write is out (its intent is recorded).
+    Acting,
+    /// A write without an answer is being read back.
+    ReadingBack,
+    /// Checking on fresh reads whether it helped.
+    Verifying,
+    /// A person has to decide.
+    Waiting,
+    /// Ended.
+    Closed,
+}
+
+impl Phase {
+    /// All phases.
+    pub const ALL: [Self; 7] = [
+        Self::Open,
+        Self::Preparing,
+        Self::Acting,
+        Self::ReadingBack,
+        Self::Verifying,
+        Self::Waiting,
+        Self::Closed,
+    ];
+}
+
+/// What happens to an incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// The fault lasted long enough: a plan is made.
+    Persisted,
+    /// The plan has to be made again on a newer look.
+    Replanned,
+    /// Every gate passed.
+    Permitted,
+    /// The write is done.
+    Acted,
+    /// The write got no answer.
+    Unanswered,
+    /// The read-back says that the write did not happen, or it was stale, blocked or expired.
+    NotDone,
+    /// The check found it healthy for long enough.
+    Verified,
+    /// A next step of the runbook follows, or the inverse of the last one.
+    NextStep,
+    /// Handed over to a person.
+    HandedOver,
+    /// A fresh look finds it healthy without us, or the object gone, or another incident has it.
+    Ended,
+}
+
+impl Event {
+    /// All events.
+    pub const ALL: [Self; 10] = [
+        Self::Persisted,
+        Self::Replanned,
+        Self::Permitted,
+        Self::Acted,
+        Self::Unanswered,
+        Self::NotDone,
+        Self::Verified,
+        Self::NextStep,
+        Self::HandedOver,
+        Self::Ended,
+    ];
+}
+
+/// An event that is not possible in a phase: a defect of the engine, never ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("event {event:?} is not possible in phase {phase:?}")]
+pub struct Illegal {
+    /// Phase.
+    pub phase: Phase,
+    /// Event.
+    pub event: Event,
+}
+
+impl Phase {
+    /// The phase after `event`. A closed incident is never reopened, and nothing closes one while
+    /// a write is out.
+    pub fn next(self, event: Event) -> Result<Self, Illegal> {
+        use {Event as E, Phase as P};
+        Ok(match (self, event) {
+            (P::Open, E::Persisted) | (P::Preparing, E::Replanned) => P::Preparing,
+            (P::Verifying, E::NextStep) | (P::Acting | P::ReadingBack, E::NotDone) => P::Preparing,
+            (P::Preparing, E::Permitted) => P::Acting,
+            (P::Acting | P::ReadingBack, E::Acted) => P::Verifying,
+            (P::Acting | P::ReadingBack, E::Unanswered) => P::ReadingBack,
+            (
+                P::Open | P::Preparing | P::Acting | P::ReadingBack | P::Verifying | P::Waiting,
+                E::HandedOver,
+            ) => P::Waiting,
+            (P::Verifying, E::Verified)
+            | (P::Open | P::Preparing | P::Verifying | P::Waiting, E::Ended) => P::Closed,
+            _ => return Err(Illegal { phase: self, event }),
+        })
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Preparing => "preparing",
+            Self::Acting => "acting",
+            Self::ReadingBack => "reading back",
+            Self::Verifying => "verifying",
+            Self::Waiting => "waiting for a person",
+            Self::Closed => "closed",
+        })
+    }
+}

@@ -1,0 +1,84 @@
+//! What we keep: typed entries, which the shell stores before it runs any effect.
+
+use crate::ids::IncidentId;
+use crate::incident::Incident;
+use serde::{Deserialize, Serialize};
+
+/// Kind of a row of `incident_events`. Names are fixed: scripts read them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryKind {
+    /// An alert came in.
+    WebhookReceived,
+    /// A repetition of a signal that is being handled.
+    Suppressed,
+    /// An alert could not be used; the rest of its group was.
+    Rejected,
+    /// The incident was opened.
+    Opened,
+    /// A new diagnosis.
+    Diagnosed,
+    /// The class was corrected.
+    Reclassified,
+    /// Another incident has it.
+    Merged,
+    /// A step was planned.
+    Planned,
+    /// The gates ruled.
+    Ruled,
+    /// A write will be sent: recorded durably before it is.
+    Intent,
+    /// What became of the write.
+    Result,
+    /// A check on fresh reads.
+    Checked,
+    /// Handed over to a person.
+    Waiting,
+    /// The alert resolved: evidence, not health.
+    Resolved,
+    /// The end.
+    Final,
+    /// The written analysis.
+    Analysis,
+    /// A revision was seen fully available for 10 minutes.
+    KnownGood,
+    /// A read or a source failed.
+    Blind,
+}
+
+/// One row of the record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The incident; `None` for facts about the cluster.
+    pub incident: Option<IncidentId>,
+    /// Kind.
+    pub kind: EntryKind,
+    /// One sentence for people.
+    pub text: String,
+    /// The facts, by kind.
+    pub body: serde_json::Value,
+}
+
+/// A notice to people, delivered through the durable outbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// The same notice has the same key: it is delivered at least once and shown once.
+    pub key: String,
+    /// The incident.
+    pub incident: IncidentId,
+    /// What happened, in one line.
+    pub title: String,
+    /// Details in Markdown.
+    pub text: String,
+}
+
+/// What goes to the store in one transaction, before any effect is run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Batch {
+    /// Rows to append.
+    pub entries: Vec<Entry>,
+    /// Incidents to store whole.
+    pub incidents: Vec<Incident>,
+    /// Notices for the outbox.
+    pub notices: Vec<Notice>,
+}

@@ -1,0 +1,1 @@
+//! Runbooks: Markdown with YAML front matter.

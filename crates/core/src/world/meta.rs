@@ -1,0 +1,180 @@
+//! `metadata` of an object, narrowed, with who changed what last.
+
+use super::object::Kind;
+use crate::ids::Uid;
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The part of `metadata` that rules read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Meta {
+    /// Object name.
+    pub name: String,
+    /// Namespace; empty for cluster-scoped objects.
+    pub namespace: String,
+    /// Unique id of this incarnation of the object.
+    pub uid: Uid,
+    /// Opaque version for optimistic concurrency.
+    pub resource_version: String,
+    /// Counts changes of the spec.
+    pub generation: i64,
+    /// When the object was created.
+    pub creation_timestamp: Option<Timestamp>,
+    /// Set when the object is being deleted.
+    pub deletion_timestamp: Option<Timestamp>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations, only the few in [`KEPT_ANNOTATIONS`].
+    #[serde(deserialize_with = "kept_annotations")]
+    pub annotations: BTreeMap<String, String>,
+    /// Owners; the one with `controller: true` manages the object.
+    pub owner_references: Vec<OwnerReference>,
+    /// Managers with the times and the interesting fields that they own.
+    #[serde(deserialize_with = "interesting_managers")]
+    pub managed_fields: Vec<ManagedField>,
+}
+
+impl Meta {
+    /// The owner that controls this object, if any.
+    pub fn controller(&self) -> Option<&OwnerReference> {
+        self.owner_references.iter().find(|owner| owner.controller)
+    }
+}
+
+/// Annotations that some rule reads; all others (often large) are dropped while decoding.
+pub const KEPT_ANNOTATIONS: &[&str] = &[
+    "deployment.kubernetes.io/revision",
+    "kubernetes.io/config.mirror",
+    "kubernetes.io/config.source",
+    "argocd.argoproj.io/tracking-id",
+    "meta.helm.sh/release-name",
+    "kubectl.kubernetes.io/restartedAt",
+];
+
+fn kept_annotations<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    let mut all = Option::<BTreeMap<String, String>>::deserialize(from)?.unwrap_or_default();
+    all.retain(|key, _| KEPT_ANNOTATIONS.contains(&key.as_str()));
+    Ok(all)
+}
+
+/// One entry of `ownerReferences`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OwnerReference {
+    /// Group and version, for example `apps/v1`.
+    pub api_version: String,
+    /// Kind, for example `ReplicaSet`.
+    pub kind: Kind,
+    /// Name of the owner.
+    pub name: String,
+    /// Uid of the owner.
+    pub uid: Uid,
+    /// Whether this owner manages the object.
+    pub controller: bool,
+}
+
+/// One entry of `managedFields`, with `fieldsV1` reduced to the fields that rules ask about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ManagedField {
+    /// Field manager, for example `kubectl-client-side-apply` or `argocd-controller`.
+    pub manager: String,
+    /// `Apply` or `Update`.
+    pub operation: String,
+    /// When this manager last changed a field it owns.
+    pub time: Option<Timestamp>,
+    /// Subresource through which the fields were set (`status`, `scale`), else empty.
+    pub subresource: String,
+    /// Which interesting fields the manager owns.
+    #[serde(rename = "fields")]
+    pub touches: BTreeSet<Field>,
+}
+
+/// Fields whose last writer matters to a gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Field {
+    /// A container's image in a pod template.
+    Image,
+    /// A container's resources in a pod template.
+    Resources,
+    /// Anything in a pod template.
+    Template,
+    /// `spec.replicas`.
+    Replicas,
+    /// `spec.unschedulable` of a node.
+    Unschedulable,
+    /// `data` or `binaryData` of a ConfigMap.
+    Data,
+}
+
+/// As the API server sends it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
+struct RawManagedField {
+    manager: String,
+    operation: String,
+    time: Option<Timestamp>,
+    subresource: Option<String>,
+    fields_v1: serde_json::Value,
+    fields: Option<BTreeSet<Field>>,
+}
+
+fn interesting_managers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<ManagedField>, D::Error> {
+    let raw = Option::<Vec<RawManagedField>>::deserialize(from)?.unwrap_or_default();
+    Ok(raw
+        .into_iter()
+        .map(|entry| ManagedField {
+            touches: entry.fields.unwrap_or_else(|| touched(&entry.fields_v1)),
+            manager: entry.manager,
+            operation: entry.operation,
+            time: entry.time,
+            subresource: entry.subresource.unwrap_or_default(),
+        })
+        .collect())
+}
+
+fn touched(fields: &serde_json::Value) -> BTreeSet<Field> {
+    let mut found = BTreeSet::new();
+    if fields.get("f:data").is_some() || fields.get("f:binaryData").is_some() {
+        found.insert(Field::Data);
+    }
+    let Some(spec) = fields.get("f:spec") else {
+        return found;
+    };
+    if spec.get("f:replicas").is_some() {
+        found.insert(Field::Replicas);
+    }
+    if spec.get("f:unschedulable").is_some() {
+        found.insert(Field::Unschedulable);
+    }
+    if let Some(template) = spec.get("f:template") {
+        found.insert(Field::Template);
+        let pod = template.get("f:spec");
+        for list in ["f:containers", "f:initContainers"] {
+            let containers = pod.and_then(|p| p.get(list)).and_then(|c| c.as_object());
+            for container in containers.into_iter().flat_map(|map| map.values()) {
+                if container.get("f:image").is_some() {
+                    found.insert(Field::Image);
+                }
+                if container.get("f:resources").is_some() {
+                    found.insert(Field::Resources);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Kubernetes sends `null` for some empty lists: read it as empty.
+pub(crate) fn null_as_default<'de, D, T>(from: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::<T>::deserialize(from)?.unwrap_or_default())
+}
