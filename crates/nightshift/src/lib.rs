@@ -1,1 +1,12 @@
-//! The shell.
+//! The shell: runs what the core decides, stores it, and shows it to people.
+//!
+//! ```text
+//! intake, eyes -> Handle::submit -> engine task -> Store::append (commit) -> effects -> answers
+//! ```
+//! One task owns the engine. Nothing is run before the input and all that was decided on it are
+//! durable; nothing is acknowledged before that either.
+
+pub mod cli;
+pub mod intake;
+pub mod metrics;
+pub mod serve;

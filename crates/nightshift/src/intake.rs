@@ -1,0 +1,1 @@
+//! Webhook bodies become inputs of the engine.
