@@ -17,4 +17,6 @@ pub mod policy;
 pub mod record;
 pub mod runbook;
 pub mod signal;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testkit;
 pub mod world;
