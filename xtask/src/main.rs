@@ -1,2 +1,28 @@
-//! The repository's own commands.
-fn main() {}
+//! The repository's own commands: `cargo xtask --help`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use xtask::lab;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The repository's own commands")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+/// One file each; this one only knows their names.
+#[derive(Subcommand)]
+enum Task {
+    /// A real Kubernetes with two nodes on this machine
+    #[command(subcommand)]
+    Lab(lab::cli::Action),
+}
+
+fn main() -> Result<ExitCode> {
+    match Arguments::parse().task {
+        Task::Lab(action) => lab::cli::run(action),
+    }
+}

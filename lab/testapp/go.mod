@@ -1,0 +1,3 @@
+module nightshift.dev/lab/testapp
+
+go 1.26.0
