@@ -1,9 +1,9 @@
 //! Who may talk to the lab's API server: identities, their tokens and kubeconfigs.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::io::Write as _;
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
@@ -63,7 +63,10 @@ impl Identity {
         match self {
             Self::Admin => ("admin", "system:masters"),
             Self::Judge => ("demo-judge", "system:masters"),
-            Self::Agent => ("system:serviceaccount:nightshift:nightshift", "system:serviceaccounts"),
+            Self::Agent => (
+                "system:serviceaccount:nightshift:nightshift",
+                "system:serviceaccounts",
+            ),
             Self::ControllerManager => ("system:kube-controller-manager", ""),
             Self::Scheduler => ("system:kube-scheduler", ""),
             Self::Proxy => ("system:kube-proxy", ""),
@@ -130,7 +133,12 @@ impl Access {
 /// Writes a file that only its owner may read.
 fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut options = fs::OpenOptions::new();
-    let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
+    let file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path);
     file.and_then(|mut file| file.write_all(bytes))
         .with_context(|| format!("cannot write {}", path.display()))
 }
@@ -142,11 +150,16 @@ mod tests {
     #[test]
     fn everyone_gets_a_token_of_their_own_and_a_kubeconfig() {
         let folder = tempfile::tempdir().unwrap();
-        let access = Access { folder: folder.path().into(), authority: "/ca.crt".into() };
+        let access = Access {
+            folder: folder.path().into(),
+            authority: "/ca.crt".into(),
+        };
         access.create().unwrap();
         let list = fs::read_to_string(access.token_list()).unwrap();
-        let tokens: std::collections::BTreeSet<_> =
-            list.lines().filter_map(|line| line.split(',').next()).collect();
+        let tokens: std::collections::BTreeSet<_> = list
+            .lines()
+            .filter_map(|line| line.split(',').next())
+            .collect();
         assert_eq!(tokens.len(), FROM_FILE.len());
         let config = fs::read(access.kubeconfig(Identity::Node2)).unwrap();
         let config: serde_json::Value = serde_json::from_slice(&config).unwrap();

@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
+use super::Lab;
 use super::packages;
 use super::progress::Progress;
 use super::wait::until;
-use super::Lab;
 
 /// Where Alertmanager listens, within the lab's network.
 pub const ALERTMANAGER: &str = "http://10.99.0.1:9093";
@@ -23,8 +23,11 @@ impl Lab {
         let folder = self.state().join(UNIT);
         fs::create_dir_all(&folder)?;
         let config = folder.join("config.yml");
-        fs::write(&config, serde_json::to_vec_pretty(&configuration(webhook_url, token))?)
-            .with_context(|| format!("cannot write {}", config.display()))?;
+        fs::write(
+            &config,
+            serde_json::to_vec_pretty(&configuration(webhook_url, token))?,
+        )
+        .with_context(|| format!("cannot write {}", config.display()))?;
         let argv = vec![
             "/usr/bin/prometheus-alertmanager".to_owned(),
             format!("--config.file={}", config.display()),
@@ -48,7 +51,8 @@ impl Lab {
 
     /// Hands Alertmanager alerts, as Prometheus does: a list of `{labels, annotations, endsAt}`.
     pub fn send_alerts(&self, alerts: &Value) -> Result<()> {
-        self.post(&format!("{ALERTMANAGER}/api/v2/alerts"), alerts).map(drop)
+        self.post(&format!("{ALERTMANAGER}/api/v2/alerts"), alerts)
+            .map(drop)
     }
 }
 

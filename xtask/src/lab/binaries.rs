@@ -45,7 +45,12 @@ const MODULES: &[Module] = &[
         outputs: &["containerd", "containerd-shim-runc-v2", "ctr"],
         hint: "about a minute",
     },
-    Module { folder: "kube", packages: &["."], outputs: &["kube"], hint: "about six minutes" },
+    Module {
+        folder: "kube",
+        packages: &["."],
+        outputs: &["kube"],
+        hint: "about six minutes",
+    },
 ];
 
 /// Builds what is missing or out of date. A lock keeps two checkouts out of one folder.
@@ -64,7 +69,10 @@ pub(crate) fn build(sources: &Path, out: &Path, progress: &Progress) -> Result<(
         if whole && fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
             continue;
         }
-        progress.doing(&format!("building {} (the first time: {})", module.folder, module.hint));
+        progress.doing(&format!(
+            "building {} (the first time: {})",
+            module.folder, module.hint
+        ));
         compile(module, &folder, out)?;
         fs::write(&stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))?;
     }
@@ -78,13 +86,22 @@ fn compile(module: &Module, folder: &Path, out: &Path) -> Result<()> {
     }
     let version = "-X k8s.io/component-base/version.git";
     let (major, minor) = major_and_minor(KUBERNETES);
-    let flags =
-        format!("-s -w {version}Version={KUBERNETES} {version}Major={major} {version}Minor={minor}");
+    let flags = format!(
+        "-s -w {version}Version={KUBERNETES} {version}Major={major} {version}Minor={minor}"
+    );
     // A slash at the end: one file for each package, named after its folder.
     let mut target = out.as_os_str().to_owned();
     target.push("/");
-    let mut command = limited(BUILD_LIMIT, &["go", "build", "-trimpath", "-ldflags", &flags]);
-    command.arg("-o").arg(target).args(module.packages).current_dir(folder).env("CGO_ENABLED", "0");
+    let mut command = limited(
+        BUILD_LIMIT,
+        &["go", "build", "-trimpath", "-ldflags", &flags],
+    );
+    command
+        .arg("-o")
+        .arg(target)
+        .args(module.packages)
+        .current_dir(folder)
+        .env("CGO_ENABLED", "0");
     run(&mut command).with_context(|| format!("cannot build lab/{}", module.folder))?;
     Ok(())
 }
@@ -116,7 +133,10 @@ fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
         let path = entry?.path();
         if path.is_dir() {
             files.extend(sources(&path)?);
-        } else if path.extension().is_some_and(|e| ["go", "mod", "sum"].iter().any(|x| e == *x)) {
+        } else if path
+            .extension()
+            .is_some_and(|e| ["go", "mod", "sum"].iter().any(|x| e == *x))
+        {
             files.push(path);
         }
     }

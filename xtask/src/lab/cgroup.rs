@@ -27,7 +27,9 @@ pub(crate) struct Cgroups {
 impl Cgroups {
     /// The tree of the lab with this id; nothing is made yet.
     pub(crate) fn new(id: &str) -> Self {
-        Self { name: format!("nightshift-lab-{id}") }
+        Self {
+            name: format!("nightshift-lab-{id}"),
+        }
     }
 
     /// The kubelet's `cgroupRoot` for a node.
@@ -37,7 +39,11 @@ impl Cgroups {
 
     /// The file that the lab's own programs write their process id to.
     pub(crate) fn entrance(&self) -> PathBuf {
-        let hierarchy = if unified() { PathBuf::from(ROOT) } else { Path::new(ROOT).join(TRACKER) };
+        let hierarchy = if unified() {
+            PathBuf::from(ROOT)
+        } else {
+            Path::new(ROOT).join(TRACKER)
+        };
         hierarchy.join(&self.name).join("programs/cgroup.procs")
     }
 
@@ -74,30 +80,42 @@ impl Cgroups {
 
     /// Kills every process of the lab and waits until none is left.
     pub(crate) fn kill_all(&self) -> Result<()> {
-        until("the lab's processes to end", Duration::from_secs(30), || {
-            let left = self.processes()?;
-            for pid in left.iter().filter_map(|pid| Pid::from_raw(*pid)) {
-                // It may have ended by itself since the list was read; the next list tells.
-                kill_process(pid, Signal::KILL).ok();
-            }
-            Ok(if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) })
-        })
+        until(
+            "the lab's processes to end",
+            Duration::from_secs(30),
+            || {
+                let left = self.processes()?;
+                for pid in left.iter().filter_map(|pid| Pid::from_raw(*pid)) {
+                    // It may have ended by itself since the list was read; the next list tells.
+                    kill_process(pid, Signal::KILL).ok();
+                }
+                Ok(if left.is_empty() {
+                    Ok(())
+                } else {
+                    Err(format!("{left:?}"))
+                })
+            },
+        )
     }
 
     /// Removes the empty tree.
     pub(crate) fn remove(&self) -> Result<()> {
-        until("the lab's cgroups to be removed", Duration::from_secs(10), || {
-            let mut busy = None;
-            for hierarchy in hierarchies()? {
-                // The deepest first.
-                for folder in tree(&hierarchy.join(&self.name)).iter().rev() {
-                    if let Err(error) = fs::remove_dir(folder) {
-                        busy = Some(format!("{}: {error}", folder.display()));
+        until(
+            "the lab's cgroups to be removed",
+            Duration::from_secs(10),
+            || {
+                let mut busy = None;
+                for hierarchy in hierarchies()? {
+                    // The deepest first.
+                    for folder in tree(&hierarchy.join(&self.name)).iter().rev() {
+                        if let Err(error) = fs::remove_dir(folder) {
+                            busy = Some(format!("{}: {error}", folder.display()));
+                        }
                     }
                 }
-            }
-            Ok(busy.map_or(Ok(()), Err))
-        })
+                Ok(busy.map_or(Ok(()), Err))
+            },
+        )
     }
 }
 
@@ -130,7 +148,9 @@ fn make(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     for file in ["cpuset.cpus", "cpuset.mems"] {
         let above = folder.parent().map(|parent| parent.join(file));
-        let Some(above) = above.filter(|path| path.exists() && !unified()) else { continue };
+        let Some(above) = above.filter(|path| path.exists() && !unified()) else {
+            continue;
+        };
         let value = fs::read_to_string(&above)?;
         fs::write(folder.join(file), value.trim())
             .with_context(|| format!("cannot set {file} of {}", folder.display()))?;
@@ -142,8 +162,11 @@ fn make(folder: &Path) -> Result<()> {
 fn pass_on_controllers(folder: &Path) -> Result<()> {
     let all = fs::read_to_string(folder.join("cgroup.controllers"))?;
     for controller in all.split_whitespace() {
-        fs::write(folder.join("cgroup.subtree_control"), format!("+{controller}"))
-            .with_context(|| format!("cannot pass {controller} on below {}", folder.display()))?;
+        fs::write(
+            folder.join("cgroup.subtree_control"),
+            format!("+{controller}"),
+        )
+        .with_context(|| format!("cannot pass {controller} on below {}", folder.display()))?;
     }
     Ok(())
 }
@@ -153,8 +176,15 @@ fn tree(top: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut open = vec![top.to_owned()];
     while let Some(folder) = open.pop() {
-        let Ok(entries) = fs::read_dir(&folder) else { continue };
-        open.extend(entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()));
+        let Ok(entries) = fs::read_dir(&folder) else {
+            continue;
+        };
+        open.extend(
+            entries
+                .flatten()
+                .map(|entry| entry.path())
+                .filter(|path| path.is_dir()),
+        );
         found.push(folder);
     }
     found
@@ -178,6 +208,9 @@ mod tests {
 
     #[test]
     fn a_nodes_cgroup_carries_the_labs_id() {
-        assert_eq!(Cgroups::new("ab12").node("node1"), "/nightshift-lab-ab12/node1");
+        assert_eq!(
+            Cgroups::new("ab12").node("node1"),
+            "/nightshift-lab-ab12/node1"
+        );
     }
 }

@@ -7,8 +7,8 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
 
-use super::{Identity, Lab, Node, Progress, Up};
 use super::life::readiness;
+use super::{Identity, Lab, Node, Progress, Up};
 
 /// What can be done with the lab.
 #[derive(Subcommand)]
@@ -46,7 +46,10 @@ pub fn run(action: Action) -> Result<ExitCode> {
         Action::Down => {
             let progress = Progress::new();
             lab.down(&progress)?;
-            progress.say(&format!("the lab is down; logs: {}", lab.folder().join("logs").display()));
+            progress.say(&format!(
+                "the lab is down; logs: {}",
+                lab.folder().join("logs").display()
+            ));
         }
         Action::Status => return status(&lab),
         Action::Kubectl { args } => {
@@ -64,11 +67,17 @@ fn up(lab: &Lab, agent: Option<PathBuf>) -> Result<()> {
     match lab.up(&progress)? {
         Up::Already => progress.say("the lab is up already"),
         Up::Started(time) => {
-            progress.say(&format!("two nodes are ready after {:.1} s", time.as_secs_f64()));
+            progress.say(&format!(
+                "two nodes are ready after {:.1} s",
+                time.as_secs_f64()
+            ));
         }
     }
     install_agent(lab, agent, &progress)?;
-    progress.say(&format!("kubeconfig: {}", lab.kubeconfig(Identity::Admin).display()));
+    progress.say(&format!(
+        "kubeconfig: {}",
+        lab.kubeconfig(Identity::Admin).display()
+    ));
     progress.say("next: cargo xtask lab kubectl get nodes, or: cargo xtask lab shell");
     Ok(())
 }
@@ -86,7 +95,10 @@ fn install_agent(lab: &Lab, named: Option<PathBuf>, progress: &Progress) -> Resu
             let kubeconfig = lab.install_agent(&yaml)?;
             progress.say(&format!("the agent's kubeconfig: {}", kubeconfig.display()));
         }
-        Ok(_) => progress.say(&format!("no agent account: {} rbac is silent", binary.display())),
+        Ok(_) => progress.say(&format!(
+            "no agent account: {} rbac is silent",
+            binary.display()
+        )),
         Err(error) if named.is_some() => return Err(error),
         Err(error) => progress.say(&format!("no agent account: {error}")),
     }
@@ -123,7 +135,9 @@ fn status(lab: &Lab) -> Result<ExitCode> {
 fn shell(lab: &Lab, command: &[String]) -> Result<ExitCode> {
     needs_up(lab)?;
     let own = std::env::var("SHELL").unwrap_or_else(|_| "/bin/sh".into());
-    let (program, args) = command.split_first().map_or((&own, &[][..]), |(p, a)| (p, a));
+    let (program, args) = command
+        .split_first()
+        .map_or((&own, &[][..]), |(p, a)| (p, a));
     let path = std::env::var("PATH").unwrap_or_default();
     let error = lab
         .command(program)

@@ -24,14 +24,19 @@ impl Lab {
     /// A command that will run in the lab's main network namespace.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", self.netns().display())).arg("--").arg(program);
+        command
+            .arg(format!("--net={}", self.netns().display()))
+            .arg("--")
+            .arg(program);
         command
     }
 
     /// kubectl as an identity, within the lab's network: for the caller to run.
     pub fn kubectl_command(&self, who: Identity) -> Command {
         let mut command = self.command(self.build.join("kube"));
-        command.arg("kubectl").env("KUBECONFIG", self.kubeconfig(who));
+        command
+            .arg("kubectl")
+            .env("KUBECONFIG", self.kubeconfig(who));
         command
     }
 
@@ -81,7 +86,8 @@ impl Lab {
     /// kubeconfig, with a token of a day for ServiceAccount `nightshift`. Returns its path.
     pub fn install_agent(&self, rbac_yaml: &str) -> Result<PathBuf> {
         self.kubectl_with_input(&["apply", "-f", "-"], &namespace())?;
-        self.apply(rbac_yaml).context("the API server refuses the agent's RBAC")?;
+        self.apply(rbac_yaml)
+            .context("the API server refuses the agent's RBAC")?;
         let token = self
             .kubectl(&["create", "token", AGENT, "-n", AGENT, "--duration=24h"])
             .context("the RBAC must make ServiceAccount nightshift in namespace nightshift")?;
@@ -90,7 +96,9 @@ impl Lab {
 
     /// Loads an OCI archive into both nodes.
     pub fn import_image(&self, archive: &Path) -> Result<()> {
-        Node::ALL.iter().try_for_each(|node| node::import(self, *node, archive))
+        Node::ALL
+            .iter()
+            .try_for_each(|node| node::import(self, *node, archive))
     }
 
     /// Runs a program on a node, in its namespaces: `fallocate`, `nft`, ...
@@ -124,7 +132,11 @@ impl Lab {
 
     /// Every program of the lab: name, process id, whether it runs.
     pub fn programs(&self) -> Vec<(String, i32, bool)> {
-        self.units().list().into_iter().map(|(name, p, alive)| (name, p.pid, alive)).collect()
+        self.units()
+            .list()
+            .into_iter()
+            .map(|(name, p, alive)| (name, p.pid, alive))
+            .collect()
     }
 
     /// The process that holds a node's mount namespace.
@@ -136,7 +148,10 @@ impl Lab {
     pub(crate) fn write_kubectl(&self) -> Result<()> {
         let path = self.state.join("bin/kubectl");
         let kube = self.build.join("kube");
-        fs::write(&path, format!("#!/bin/sh\nexec '{}' kubectl \"$@\"\n", kube.display()))?;
+        fs::write(
+            &path,
+            format!("#!/bin/sh\nexec '{}' kubectl \"$@\"\n", kube.display()),
+        )?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
         Ok(())
     }
@@ -158,7 +173,11 @@ impl Lab {
 
     fn read(&self, who: Identity, path: &str) -> Result<String> {
         let mut command = self.fetch();
-        command.arg("-ca").arg(self.authority()).arg("-token").arg(self.access().token(who));
+        command
+            .arg("-ca")
+            .arg(self.authority())
+            .arg("-token")
+            .arg(self.access().token(who));
         run(command.arg(format!("{API_SERVER}{path}")))
     }
 }

@@ -25,7 +25,9 @@ pub(crate) fn prepare(lab: &Lab) -> Result<()> {
     for folder in [&pki, &lab.state.join("etcd"), &lab.state.join("audit")] {
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }
-    run(Command::new("openssl").args(["genrsa", "-out"]).arg(pki.join("service-account.key")))?;
+    run(Command::new("openssl")
+        .args(["genrsa", "-out"])
+        .arg(pki.join("service-account.key")))?;
     fs::write(
         lab.state.join("audit-policy.yaml"),
         include_str!("../../../lab/config/audit-policy.yaml"),
@@ -40,14 +42,22 @@ pub(crate) fn unit(lab: &Lab, name: &str) -> Result<Unit> {
         "apiserver" => apiserver(lab),
         "controller-manager" => controller_manager(lab),
         "scheduler" => scheduler(lab),
-        "resolver" => vec!["resolver".into(), "-addr".into(), format!("{MAIN_ADDRESS}:53")],
+        "resolver" => vec![
+            "resolver".into(),
+            "-addr".into(),
+            format!("{MAIN_ADDRESS}:53"),
+        ],
         "registry" => {
             let root = super::image::layouts(&lab.build).display().to_string();
             words(&["registry", "-addr", "10.99.0.1:5000", "-root"], &[root])
         }
         other => anyhow::bail!("the control plane has no {other}"),
     };
-    let binary = if SERVERS.contains(&name) { "testapp" } else { "kube" };
+    let binary = if SERVERS.contains(&name) {
+        "testapp"
+    } else {
+        "kube"
+    };
     let program = lab.build.join(binary).display().to_string();
     Ok(Unit {
         name: name.to_owned(),

@@ -64,7 +64,10 @@ impl Lab {
         let state = if plugged { "up" } else { "down" };
         let net = format!("--net={}", self.netns().display());
         let limit = Duration::from_secs(5);
-        run(&mut limited(limit, &["nsenter", &net, "ip", "link", "set", "v2", state]))?;
+        run(&mut limited(
+            limit,
+            &["nsenter", &net, "ip", "link", "set", "v2", state],
+        ))?;
         Ok(())
     }
 }

@@ -38,17 +38,60 @@ enum Layer {
 }
 
 const APP: &[Layer] = &[Layer::Busybox, Layer::App];
-const CRASH: &[&str] =
-    &["/app", "exit", "-code", "3", "-after", "1s", "-message", "fatal: this release is broken"];
+const CRASH: &[&str] = &[
+    "/app",
+    "exit",
+    "-code",
+    "3",
+    "-after",
+    "1s",
+    "-message",
+    "fatal: this release is broken",
+];
 
 const IMAGES: &[Image] = &[
-    Image { name: "pause:1", entrypoint: &["/pause"], layers: &[Layer::Pause], preloaded: true },
-    Image { name: "busybox:1", entrypoint: &["/bin/sh"], layers: &[Layer::Busybox], preloaded: true },
-    Image { name: "app:1", entrypoint: &["/app", "serve"], layers: APP, preloaded: true },
-    Image { name: "app:2", entrypoint: &["/app", "serve"], layers: APP, preloaded: true },
-    Image { name: "app:3", entrypoint: &["/app", "serve"], layers: APP, preloaded: true },
-    Image { name: "app:broken", entrypoint: CRASH, layers: APP, preloaded: true },
-    Image { name: "app:pulled", entrypoint: &["/app", "serve"], layers: APP, preloaded: false },
+    Image {
+        name: "pause:1",
+        entrypoint: &["/pause"],
+        layers: &[Layer::Pause],
+        preloaded: true,
+    },
+    Image {
+        name: "busybox:1",
+        entrypoint: &["/bin/sh"],
+        layers: &[Layer::Busybox],
+        preloaded: true,
+    },
+    Image {
+        name: "app:1",
+        entrypoint: &["/app", "serve"],
+        layers: APP,
+        preloaded: true,
+    },
+    Image {
+        name: "app:2",
+        entrypoint: &["/app", "serve"],
+        layers: APP,
+        preloaded: true,
+    },
+    Image {
+        name: "app:3",
+        entrypoint: &["/app", "serve"],
+        layers: APP,
+        preloaded: true,
+    },
+    Image {
+        name: "app:broken",
+        entrypoint: CRASH,
+        layers: APP,
+        preloaded: true,
+    },
+    Image {
+        name: "app:pulled",
+        entrypoint: &["/app", "serve"],
+        layers: APP,
+        preloaded: false,
+    },
 ];
 
 /// Folder of the layouts within the build folder.
@@ -64,7 +107,10 @@ pub(crate) fn archive(build: &Path) -> PathBuf {
 /// Writes all images unless they are there and made from the same programs.
 pub(crate) fn build(build: &Path) -> Result<()> {
     let busybox = ["/bin/busybox", "/usr/bin/busybox"].map(PathBuf::from);
-    let busybox = busybox.iter().find(|path| path.exists()).context("no busybox on the machine")?;
+    let busybox = busybox
+        .iter()
+        .find(|path| path.exists())
+        .context("no busybox on the machine")?;
     let files = Files {
         pause: read(&build.join("pause"))?,
         app: read(&build.join("testapp"))?,
@@ -79,7 +125,10 @@ pub(crate) fn build(build: &Path) -> Result<()> {
     let mut preloaded = Layout::default();
     for image in IMAGES {
         let mut alone = Layout::default();
-        for layout in [&mut alone, &mut preloaded].into_iter().take(1 + usize::from(image.preloaded)) {
+        for layout in [&mut alone, &mut preloaded]
+            .into_iter()
+            .take(1 + usize::from(image.preloaded))
+        {
             layout.add_image(image, &files);
         }
         alone.write_folder(&layouts(build).join(image.name))?;
@@ -103,7 +152,13 @@ impl Files {
         for part in [&self.pause, &self.app, &self.busybox] {
             hash.update(Sha256::digest(part));
         }
-        hash.update(format!("{:?}", IMAGES.iter().map(|i| (i.name, i.entrypoint)).collect::<Vec<_>>()));
+        hash.update(format!(
+            "{:?}",
+            IMAGES
+                .iter()
+                .map(|i| (i.name, i.entrypoint))
+                .collect::<Vec<_>>()
+        ));
         hex::encode(hash.finalize())
     }
 
@@ -120,8 +175,16 @@ impl Files {
     fn add_busybox(&self, tar: &mut Archive) {
         tar.add("tmp/", 0o1777, &Kind::Folder);
         tar.add("etc/", 0o755, &Kind::Folder);
-        tar.add("etc/passwd", 0o644, &Kind::File(b"root:x:0:0:root:/:/bin/sh\nuser:x:1000:1000::/:/bin/sh\n"));
-        tar.add("etc/group", 0o644, &Kind::File(b"root:x:0:\nuser:x:1000:\n"));
+        tar.add(
+            "etc/passwd",
+            0o644,
+            &Kind::File(b"root:x:0:0:root:/:/bin/sh\nuser:x:1000:1000::/:/bin/sh\n"),
+        );
+        tar.add(
+            "etc/group",
+            0o644,
+            &Kind::File(b"root:x:0:\nuser:x:1000:\n"),
+        );
         tar.add("bin/", 0o755, &Kind::Folder);
         tar.add("bin/busybox", 0o755, &Kind::File(&self.busybox));
         for name in self.applets.lines().filter(|name| *name != "busybox") {
@@ -156,7 +219,10 @@ impl Layout {
             },
             "rootfs": { "type": "layers", "diff_ids": digests },
         });
-        let config = self.add_blob(&format!("{kind}.config.v1+json"), config.to_string().into_bytes());
+        let config = self.add_blob(
+            &format!("{kind}.config.v1+json"),
+            config.to_string().into_bytes(),
+        );
         let media_type = format!("{kind}.manifest.v1+json");
         let manifest = json!({
             "schemaVersion": 2, "mediaType": media_type, "config": config, "layers": layers,
@@ -184,10 +250,17 @@ impl Layout {
             "manifests": self.manifests,
         });
         let mut files = vec![
-            ("oci-layout".to_owned(), br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec()),
+            (
+                "oci-layout".to_owned(),
+                br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec(),
+            ),
             ("index.json".to_owned(), index.to_string().into_bytes()),
         ];
-        files.extend(self.blobs.into_iter().map(|(hash, b)| (format!("blobs/sha256/{hash}"), b)));
+        files.extend(
+            self.blobs
+                .into_iter()
+                .map(|(hash, b)| (format!("blobs/sha256/{hash}"), b)),
+        );
         files
     }
 
@@ -231,20 +304,33 @@ mod tests {
     use super::*;
 
     fn files() -> Files {
-        Files { pause: b"p".to_vec(), app: b"a".to_vec(), busybox: b"b".to_vec(), applets: "sh\n".into() }
+        Files {
+            pause: b"p".to_vec(),
+            app: b"a".to_vec(),
+            busybox: b"b".to_vec(),
+            applets: "sh\n".into(),
+        }
     }
 
     #[test]
     fn every_descriptor_points_at_a_blob_of_its_size() {
         let mut layout = Layout::default();
-        IMAGES.iter().for_each(|image| layout.add_image(image, &files()));
+        IMAGES
+            .iter()
+            .for_each(|image| layout.add_image(image, &files()));
         for entry in &layout.manifests {
-            let digest = entry["digest"].as_str().unwrap().trim_start_matches("sha256:");
+            let digest = entry["digest"]
+                .as_str()
+                .unwrap()
+                .trim_start_matches("sha256:");
             let blob = &layout.blobs[digest];
             assert_eq!(entry["size"], blob.len());
             let manifest: Value = serde_json::from_slice(blob).unwrap();
             for layer in manifest["layers"].as_array().unwrap() {
-                let digest = layer["digest"].as_str().unwrap().trim_start_matches("sha256:");
+                let digest = layer["digest"]
+                    .as_str()
+                    .unwrap()
+                    .trim_start_matches("sha256:");
                 assert_eq!(layer["size"], layout.blobs[digest].len());
             }
         }
@@ -253,9 +339,14 @@ mod tests {
     #[test]
     fn two_tags_of_one_program_are_two_images() {
         let mut layout = Layout::default();
-        IMAGES.iter().for_each(|image| layout.add_image(image, &files()));
-        let digests: std::collections::BTreeSet<_> =
-            layout.manifests.iter().map(|entry| entry["digest"].to_string()).collect();
+        IMAGES
+            .iter()
+            .for_each(|image| layout.add_image(image, &files()));
+        let digests: std::collections::BTreeSet<_> = layout
+            .manifests
+            .iter()
+            .map(|entry| entry["digest"].to_string())
+            .collect();
         assert_eq!(digests.len(), IMAGES.len());
     }
 }

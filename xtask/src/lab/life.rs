@@ -54,7 +54,8 @@ impl Lab {
         if let Err(error) = self.start(progress) {
             self.keep_logs();
             let kept = self.folder().join("logs");
-            self.remove().context("cannot clean up after a failed start")?;
+            self.remove()
+                .context("cannot clean up after a failed start")?;
             return Err(error.context(format!("the lab did not start; logs: {}", kept.display())));
         }
         Ok(Up::Started(progress.elapsed().saturating_sub(start)))
@@ -74,8 +75,7 @@ impl Lab {
     /// Whether the lab was started completely and nothing that it cannot be without has ended.
     pub fn is_up(&self) -> bool {
         let units = self.units();
-        self.state.join(COMPLETE).exists()
-            && CORE.iter().all(|name| units.running(name).is_ok())
+        self.state.join(COMPLETE).exists() && CORE.iter().all(|name| units.running(name).is_ok())
     }
 
     /// Everything from an empty machine to two ready nodes.
@@ -87,7 +87,9 @@ impl Lab {
             let nodes = Node::ALL.map(|n| scope.spawn(move || node::start_runtime(self, n)));
             let control_plane = self.start_control_plane();
             for (handle, node) in nodes.into_iter().zip(Node::ALL) {
-                let result = handle.join().map_err(|_| anyhow::anyhow!("its thread panicked"))?;
+                let result = handle
+                    .join()
+                    .map_err(|_| anyhow::anyhow!("its thread panicked"))?;
                 result.with_context(|| format!("cannot start {}", node.name()))?;
             }
             control_plane
@@ -110,7 +112,10 @@ impl Lab {
             fs::create_dir_all(self.state.join(folder))?;
         }
         let write = |name: &str, text: String| fs::write(self.state.join(name), text);
-        write("resolv.conf", format!("nameserver {MAIN_ADDRESS}\noptions timeout:2 attempts:1\n"))?;
+        write(
+            "resolv.conf",
+            format!("nameserver {MAIN_ADDRESS}\noptions timeout:2 attempts:1\n"),
+        )?;
         let registry = format!("http://{MAIN_ADDRESS}:5000");
         write(
             "registries/img.test/hosts.toml",
@@ -118,7 +123,10 @@ impl Lab {
         )?;
         self.write_kubectl()?;
         fs::create_dir_all(self.folder())?;
-        fs::write(self.folder().join("state"), format!("{}\n", self.state.display()))?;
+        fs::write(
+            self.folder().join("state"),
+            format!("{}\n", self.state.display()),
+        )?;
         raise_watch_limit()?;
         self.cgroups().create(&Node::ALL.map(Node::name))?;
         self.network().create()?;
@@ -128,7 +136,10 @@ impl Lab {
     /// Starts the control plane's programs; returns when the API server is ready.
     fn start_control_plane(&self) -> Result<()> {
         let units = self.units();
-        for name in control_plane::SERVERS.iter().chain(&control_plane::UNITS[..2]) {
+        for name in control_plane::SERVERS
+            .iter()
+            .chain(&control_plane::UNITS[..2])
+        {
             units.start(&control_plane::unit(self, name)?)?;
         }
         self.await_apiserver(Duration::from_secs(60))?;
@@ -140,10 +151,14 @@ impl Lab {
 
     /// Pods are refused in a namespace until its ServiceAccount has been made.
     fn await_default_account(&self) -> Result<()> {
-        until("the default ServiceAccount", Duration::from_secs(20), || {
-            let path = "/api/v1/namespaces/default/serviceaccounts/default";
-            Ok(self.get(path).map(drop).map_err(|error| error.to_string()))
-        })
+        until(
+            "the default ServiceAccount",
+            Duration::from_secs(20),
+            || {
+                let path = "/api/v1/namespaces/default/serviceaccounts/default";
+                Ok(self.get(path).map(drop).map_err(|error| error.to_string()))
+            },
+        )
     }
 
     /// Waits until the API server says that it is ready.
@@ -151,19 +166,30 @@ impl Lab {
         until("the API server to be ready", limit, || {
             self.units().running("etcd")?;
             self.units().running("apiserver")?;
-            Ok(self.get_text("/readyz").map(drop).map_err(|error| error.to_string()))
+            Ok(self
+                .get_text("/readyz")
+                .map(drop)
+                .map_err(|error| error.to_string()))
         })
     }
 
     /// Waits until a node is (or is no longer) ready, its taints included.
     pub fn await_node(&self, node: Node, ready: bool, limit: Duration) -> Result<()> {
-        let what = format!("{} to be {}", node.name(), if ready { "ready" } else { "not ready" });
+        let what = format!(
+            "{} to be {}",
+            node.name(),
+            if ready { "ready" } else { "not ready" }
+        );
         until(&what, limit, || {
             let seen = match self.get(&format!("/api/v1/nodes/{}", node.name())) {
                 Ok(object) => readiness(&object),
                 Err(error) => return Ok(Err(error.to_string())),
             };
-            Ok(if (seen == "ready") == ready { Ok(()) } else { Err(seen) })
+            Ok(if (seen == "ready") == ready {
+                Ok(())
+            } else {
+                Err(seen)
+            })
         })
         .with_context(|| format!("see {}", self.units().log(&node.unit("kubelet")).display()))
     }
@@ -196,12 +222,16 @@ impl Lab {
         self.cgroups().kill_all()?;
         self.network().remove()?;
         self.cgroups().remove()?;
-        until("the lab's files to be removed", Duration::from_secs(10), || {
-            if !self.state.exists() {
-                return Ok(Ok(()));
-            }
-            Ok(fs::remove_dir_all(&self.state).map_err(|error| error.to_string()))
-        })
+        until(
+            "the lab's files to be removed",
+            Duration::from_secs(10),
+            || {
+                if !self.state.exists() {
+                    return Ok(Ok(()));
+                }
+                Ok(fs::remove_dir_all(&self.state).map_err(|error| error.to_string()))
+            },
+        )
     }
 
     /// Copies the logs into the checkout; a missing one is no reason to stop.
@@ -233,18 +263,29 @@ fn raise_watch_limit() -> Result<()> {
 /// `ready`, or what a node object lacks.
 pub(crate) fn readiness(node: &Value) -> String {
     let conditions = node["status"]["conditions"].as_array();
-    let ready = conditions.into_iter().flatten().find(|condition| condition["type"] == "Ready");
-    let Some(ready) = ready else { return "no Ready condition".to_owned() };
+    let ready = conditions
+        .into_iter()
+        .flatten()
+        .find(|condition| condition["type"] == "Ready");
+    let Some(ready) = ready else {
+        return "no Ready condition".to_owned();
+    };
     if ready["status"] != "True" {
         return ready["message"].as_str().unwrap_or("not ready").to_owned();
     }
     let taints = node["spec"]["taints"].as_array();
     let condition = "node.kubernetes.io/";
-    let tainted = taints.into_iter().flatten().filter_map(|taint| taint["key"].as_str());
+    let tainted = taints
+        .into_iter()
+        .flatten()
+        .filter_map(|taint| taint["key"].as_str());
     let mut tainted = tainted.filter(|key| {
-        key.strip_prefix(condition).is_some_and(|key| ["not-ready", "unreachable"].contains(&key))
+        key.strip_prefix(condition)
+            .is_some_and(|key| ["not-ready", "unreachable"].contains(&key))
     });
-    tainted.next().map_or_else(|| "ready".to_owned(), |key| format!("tainted {key}"))
+    tainted
+        .next()
+        .map_or_else(|| "ready".to_owned(), |key| format!("tainted {key}"))
 }
 
 #[cfg(test)]

@@ -69,7 +69,12 @@ impl Lab {
             .map_or_else(|| checkout.join("lab/.build"), PathBuf::from);
         // Short: the path of a unix socket has at most 107 bytes.
         let state = PathBuf::from(format!("/var/tmp/ns-{id}"));
-        Self { checkout, id, state, build }
+        Self {
+            checkout,
+            id,
+            state,
+            build,
+        }
     }
 
     /// Eight letters that no other checkout on this machine has.
@@ -121,7 +126,10 @@ impl Lab {
     }
 
     fn access(&self) -> Access {
-        Access { folder: self.state.join("access"), authority: self.authority() }
+        Access {
+            folder: self.state.join("access"),
+            authority: self.authority(),
+        }
     }
 
     fn node_folder(&self, node: Node) -> PathBuf {
@@ -153,7 +161,11 @@ fn id(checkout: &Path) -> String {
 
 /// An argument list from fixed words and computed ones.
 fn words(fixed: &[&str], computed: &[String]) -> Vec<String> {
-    fixed.iter().map(|word| (*word).to_owned()).chain(computed.iter().cloned()).collect()
+    fixed
+        .iter()
+        .map(|word| (*word).to_owned())
+        .chain(computed.iter().cloned())
+        .collect()
 }
 
 #[cfg(test)]
@@ -171,7 +183,9 @@ mod tests {
     #[test]
     fn sockets_have_short_paths() {
         let lab = Lab::of("/a/very/long/path/to/a/checkout".repeat(5).into());
-        let plugins = lab.node_folder(Node::Two).join("disk/kubelet/device-plugins/kubelet.sock");
+        let plugins = lab
+            .node_folder(Node::Two)
+            .join("disk/kubelet/device-plugins/kubelet.sock");
         assert!(plugins.as_os_str().len() < 108, "{}", plugins.display());
     }
 }

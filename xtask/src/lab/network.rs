@@ -27,7 +27,10 @@ pub(crate) struct Network {
 impl Network {
     /// The namespaces of the lab with this id; nothing is made yet.
     pub(crate) fn new(id: &str) -> Self {
-        Self { main: format!("nightshift-{id}-1"), second: format!("nightshift-{id}-2") }
+        Self {
+            main: format!("nightshift-{id}-1"),
+            second: format!("nightshift-{id}-2"),
+        }
     }
 
     /// The main namespace, which is also the first node's.

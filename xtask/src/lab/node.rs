@@ -71,12 +71,19 @@ pub(crate) fn start_runtime(lab: &Lab, node: Node) -> Result<()> {
     write_configuration(lab, node)?;
     let image = folder.join("disk.img");
     fs::File::create(&image)?.set_len(DISK)?;
-    run(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(&image))
-        .context("cannot make the node's disk")?;
+    run(Command::new("mkfs.ext4")
+        .args(["-q", "-F", "-m", "0"])
+        .arg(&image))
+    .context("cannot make the node's disk")?;
     start_holder(lab, node)?;
     let containerd = lab.build.join("containerd").display().to_string();
     let config = folder.join("containerd.toml").display().to_string();
-    start(lab, node, "containerd", vec![containerd, "--config".into(), config])?;
+    start(
+        lab,
+        node,
+        "containerd",
+        vec![containerd, "--config".into(), config],
+    )?;
     let what = format!("containerd of {}", node.name());
     until(&what, Duration::from_secs(30), || {
         lab.units().running(&node.unit("containerd"))?;
@@ -89,8 +96,13 @@ pub(crate) fn start_runtime(lab: &Lab, node: Node) -> Result<()> {
 /// Loads an OCI archive into a node's containerd.
 pub(crate) fn import(lab: &Lab, node: Node, archive: &std::path::Path) -> Result<()> {
     let archive = archive.display().to_string();
-    run(&mut ctr(lab, node, &["images", "import", &archive], Duration::from_secs(60)))
-        .with_context(|| format!("cannot load {archive} into {}", node.name()))?;
+    run(&mut ctr(
+        lab,
+        node,
+        &["images", "import", &archive],
+        Duration::from_secs(60),
+    ))
+    .with_context(|| format!("cannot load {archive} into {}", node.name()))?;
     Ok(())
 }
 
@@ -120,7 +132,12 @@ pub(crate) fn start_kubelet(lab: &Lab, node: Node) -> Result<()> {
         "udp-timeout-stream=0s",
     ];
     let mut argv = words(
-        &[&kube, "proxy", "--proxy-mode=nftables", "--cluster-cidr=10.244.0.0/16"],
+        &[
+            &kube,
+            "proxy",
+            "--proxy-mode=nftables",
+            "--cluster-cidr=10.244.0.0/16",
+        ],
         &[
             format!("--hostname-override={name}"),
             format!("--kubeconfig={}", lab.kubeconfig(Identity::Proxy).display()),
@@ -144,8 +161,19 @@ fn start_holder(lab: &Lab, node: Node) -> Result<()> {
     fs::create_dir_all("/run/containerd")?;
     let folder = lab.node_folder(node);
     let argv = words(
-        &["unshare", "-m", "--propagation", "private", "sh", "-c", SCRIPT],
-        &[folder.display().to_string(), lab.state.display().to_string()],
+        &[
+            "unshare",
+            "-m",
+            "--propagation",
+            "private",
+            "sh",
+            "-c",
+            SCRIPT,
+        ],
+        &[
+            folder.display().to_string(),
+            lab.state.display().to_string(),
+        ],
     );
     let unit = Unit {
         name: node.unit("holder"),
@@ -155,11 +183,19 @@ fn start_holder(lab: &Lab, node: Node) -> Result<()> {
         holder: None,
     };
     lab.units().start(&unit)?;
-    until(&format!("the disk of {}", node.name()), Duration::from_secs(20), || {
-        lab.units().running(&unit.name)?;
-        let there = folder.join("mounted").exists();
-        Ok(if there { Ok(()) } else { Err("not mounted".into()) })
-    })
+    until(
+        &format!("the disk of {}", node.name()),
+        Duration::from_secs(20),
+        || {
+            lab.units().running(&unit.name)?;
+            let there = folder.join("mounted").exists();
+            Ok(if there {
+                Ok(())
+            } else {
+                Err("not mounted".into())
+            })
+        },
+    )
 }
 
 /// Starts one of the node's programs within its namespaces.
@@ -181,7 +217,11 @@ fn start(lab: &Lab, node: Node, program: &str, argv: Vec<String>) -> Result<()> 
 fn ctr(lab: &Lab, node: Node, args: &[&str], limit: Duration) -> Command {
     let socket = lab.node_folder(node).join("s/containerd.sock");
     let mut command = limited(limit, &[lab.build.join("ctr")]);
-    command.arg("--address").arg(socket).args(["--namespace", "k8s.io"]).args(args);
+    command
+        .arg("--address")
+        .arg(socket)
+        .args(["--namespace", "k8s.io"])
+        .args(args);
     command
 }
 
@@ -197,9 +237,18 @@ fn write_configuration(lab: &Lab, node: Node) -> Result<()> {
         ("cgroup", cgroup),
     ];
     let files: [(PathBuf, &str); 3] = [
-        (folder.join("containerd.toml"), include_str!("../../../lab/config/containerd.toml")),
-        (folder.join("cni/10-lab.conflist"), include_str!("../../../lab/config/cni.conflist")),
-        (folder.join("kubelet.yaml"), include_str!("../../../lab/config/kubelet.yaml")),
+        (
+            folder.join("containerd.toml"),
+            include_str!("../../../lab/config/containerd.toml"),
+        ),
+        (
+            folder.join("cni/10-lab.conflist"),
+            include_str!("../../../lab/config/cni.conflist"),
+        ),
+        (
+            folder.join("kubelet.yaml"),
+            include_str!("../../../lab/config/kubelet.yaml"),
+        ),
     ];
     for (path, template) in files {
         fs::write(&path, fill(template, &values))
@@ -210,9 +259,11 @@ fn write_configuration(lab: &Lab, node: Node) -> Result<()> {
 
 /// Puts values in the places of `{{name}}`.
 fn fill(template: &str, values: &[(&str, String)]) -> String {
-    values.iter().fold(template.to_owned(), |text, (name, value)| {
-        text.replace(&format!("{{{{{name}}}}}"), value)
-    })
+    values
+        .iter()
+        .fold(template.to_owned(), |text, (name, value)| {
+            text.replace(&format!("{{{{{name}}}}}"), value)
+        })
 }
 
 #[cfg(test)]
@@ -221,8 +272,7 @@ mod tests {
 
     #[test]
     fn templates_are_filled_in_completely() {
-        let values =
-            ["node", "state", "number", "cgroup"].map(|name| (name, format!("<{name}>")));
+        let values = ["node", "state", "number", "cgroup"].map(|name| (name, format!("<{name}>")));
         for template in [
             include_str!("../../../lab/config/containerd.toml"),
             include_str!("../../../lab/config/cni.conflist"),

@@ -22,7 +22,10 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
-        Self { start: Instant::now(), bar }
+        Self {
+            start: Instant::now(),
+            bar,
+        }
     }
 
     /// What is being done now.

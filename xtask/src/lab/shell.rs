@@ -11,7 +11,10 @@ use anyhow::{Context as _, Result, bail};
 /// A command that is killed when it runs longer than `limit`.
 pub(crate) fn limited<S: AsRef<OsStr>>(limit: Duration, argv: &[S]) -> Command {
     let mut command = Command::new("timeout");
-    command.arg("--kill-after=2").arg(limit.as_secs().max(1).to_string()).args(argv);
+    command
+        .arg("--kill-after=2")
+        .arg(limit.as_secs().max(1).to_string())
+        .args(argv);
     command
 }
 
@@ -33,7 +36,10 @@ pub(crate) fn run_with_input(command: &mut Command, input: &[u8]) -> Result<Stri
         .spawn()
         .with_context(|| format!("cannot start {}", shown(command)))?;
     // A program that stops reading early says why on standard error: that is the better message.
-    let written = child.stdin.take().map_or(Ok(()), |mut pipe| pipe.write_all(input));
+    let written = child
+        .stdin
+        .take()
+        .map_or(Ok(()), |mut pipe| pipe.write_all(input));
     let output = child.wait_with_output().with_context(|| shown(command))?;
     let text = finish(command, &output)?;
     written.with_context(|| format!("{} did not read its input", shown(command)))?;
@@ -46,8 +52,17 @@ fn finish(command: &Command, output: &Output) -> Result<String> {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    let why = if output.status.code() == Some(124) { "took too long" } else { "failed" };
-    bail!("{} {why} ({}): {}", shown(command), output.status, said.trim());
+    let why = if output.status.code() == Some(124) {
+        "took too long"
+    } else {
+        "failed"
+    };
+    bail!(
+        "{} {why} ({}): {}",
+        shown(command),
+        output.status,
+        said.trim()
+    );
 }
 
 /// The command as a person would type it, shortened.
@@ -71,8 +86,13 @@ mod tests {
     #[test]
     fn a_failure_says_what_was_run_and_what_it_said() {
         let mut command = Command::new("sh");
-        let error = run(command.args(["-c", "echo too bad >&2; exit 3"])).unwrap_err().to_string();
-        assert!(error.contains("sh -c") && error.contains("too bad"), "{error}");
+        let error = run(command.args(["-c", "echo too bad >&2; exit 3"]))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("sh -c") && error.contains("too bad"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -83,6 +103,9 @@ mod tests {
 
     #[test]
     fn input_reaches_the_program() {
-        assert_eq!(run_with_input(&mut Command::new("cat"), b"hello").unwrap(), "hello");
+        assert_eq!(
+            run_with_input(&mut Command::new("cat"), b"hello").unwrap(),
+            "hello"
+        );
     }
 }

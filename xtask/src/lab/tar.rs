@@ -26,9 +26,11 @@ impl Archive {
             Kind::Link(target) => (b'2', target, b""),
             Kind::Folder => (b'5', "", b""),
         };
-        self.bytes.extend(header(path, mode, flag, link, content.len()));
+        self.bytes
+            .extend(header(path, mode, flag, link, content.len()));
         self.bytes.extend(content);
-        self.bytes.resize(self.bytes.len().next_multiple_of(BLOCK), 0);
+        self.bytes
+            .resize(self.bytes.len().next_multiple_of(BLOCK), 0);
     }
 
     /// Ends the archive.
@@ -77,7 +79,10 @@ mod tests {
         archive.add("bin/sh", 0o777, &Kind::Link("hello"));
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a.tar"), archive.finish()).unwrap();
-        let status = Command::new("tar").args(["-xf", "a.tar"]).current_dir(folder.path()).status();
+        let status = Command::new("tar")
+            .args(["-xf", "a.tar"])
+            .current_dir(folder.path())
+            .status();
         assert!(status.unwrap().success());
         let read = std::fs::read_to_string(folder.path().join("bin/sh")).unwrap();
         assert_eq!(read, "hi there");

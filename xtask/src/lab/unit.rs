@@ -66,10 +66,16 @@ impl Units {
             .spawn()
             .with_context(|| format!("cannot start {}", unit.name))?;
         let pid = i32::try_from(child.id())?;
-        let process = Process { pid, started: stat(pid).map_or(0, |(_, started)| started) };
+        let process = Process {
+            pid,
+            started: stat(pid).map_or(0, |(_, started)| started),
+        };
         // Collects the exit status, so that an ended program does not stay as a zombie.
         std::thread::spawn(move || child.wait());
-        let entry = Entry { unit: unit.clone(), process };
+        let entry = Entry {
+            unit: unit.clone(),
+            process,
+        };
         fs::write(self.entry(&unit.name), serde_json::to_vec_pretty(&entry)?)
             .with_context(|| format!("cannot write down {}", unit.name))?;
         Ok(process)
@@ -88,8 +94,12 @@ impl Units {
     fn command(&self, unit: &Unit) -> Command {
         // Its own session: a terminal that closes, or Ctrl-C, does not reach it.
         let mut command = Command::new("setsid");
-        command.args(["sh", "-c", "echo $$ > \"$0\" && exec \"$@\""]).arg(&self.entrance);
-        command.arg("nsenter").arg(format!("--net={}", unit.netns.display()));
+        command
+            .args(["sh", "-c", "echo $$ > \"$0\" && exec \"$@\""])
+            .arg(&self.entrance);
+        command
+            .arg("nsenter")
+            .arg(format!("--net={}", unit.netns.display()));
         if let Some(holder) = unit.holder {
             command.arg(format!("--mount=/proc/{holder}/ns/mnt"));
         }
@@ -119,7 +129,9 @@ impl Units {
         process.signal(Signal::CONT);
         if until(name, patience, || Ok(process.ended())).is_err() {
             process.signal(Signal::KILL);
-            until(&format!("{name} to end"), Duration::from_secs(10), || Ok(process.ended()))?;
+            until(&format!("{name} to end"), Duration::from_secs(10), || {
+                Ok(process.ended())
+            })?;
         }
         Ok(())
     }
@@ -132,7 +144,9 @@ impl Units {
 
     /// Every unit's name and whether it runs, by name.
     pub(crate) fn list(&self) -> Vec<(String, Process, bool)> {
-        let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };
+        let Ok(entries) = fs::read_dir(&self.folder) else {
+            return Vec::new();
+        };
         let mut found: Vec<_> = entries
             .flatten()
             .filter_map(|file| serde_json::from_slice::<Entry>(&fs::read(file.path()).ok()?).ok())
@@ -153,7 +167,10 @@ impl Units {
         let text = fs::read(self.log(name)).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();
-        lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default().join("\n")
+        lines
+            .get(lines.len().saturating_sub(LINES)..)
+            .unwrap_or_default()
+            .join("\n")
     }
 
     fn entry(&self, name: &str) -> PathBuf {
@@ -171,14 +188,17 @@ impl Units {
 impl Process {
     /// Whether it still runs: the same process, and not a zombie.
     pub(crate) fn alive(self) -> bool {
-        stat(self.pid).is_some_and(|(state, started)| {
-            started == self.started && state != 'Z' && state != 'X'
-        })
+        stat(self.pid)
+            .is_some_and(|(state, started)| started == self.started && state != 'Z' && state != 'X')
     }
 
     /// In the form that [`until`] asks for.
     fn ended(self) -> Result<(), String> {
-        if self.alive() { Err(format!("process {} still runs", self.pid)) } else { Ok(()) }
+        if self.alive() {
+            Err(format!("process {} still runs", self.pid))
+        } else {
+            Ok(())
+        }
     }
 
     /// Sends a signal unless it has ended.
@@ -220,14 +240,29 @@ mod tests {
         let pid = i32::try_from(std::process::id()).unwrap();
         let (_, started) = stat(pid).unwrap();
         assert!(Process { pid, started }.alive());
-        assert!(!Process { pid, started: started + 1 }.alive());
+        assert!(
+            !Process {
+                pid,
+                started: started + 1
+            }
+            .alive()
+        );
     }
 
     #[test]
     fn an_unknown_unit_is_named_in_the_error() {
         let nowhere = PathBuf::from("/nonexistent");
-        let units =
-            Units { folder: nowhere.clone(), logs: nowhere.clone(), entrance: nowhere };
-        assert!(units.process("scheduler").unwrap_err().to_string().contains("scheduler"));
+        let units = Units {
+            folder: nowhere.clone(),
+            logs: nowhere.clone(),
+            entrance: nowhere,
+        };
+        assert!(
+            units
+                .process("scheduler")
+                .unwrap_err()
+                .to_string()
+                .contains("scheduler")
+        );
     }
 }

@@ -22,7 +22,10 @@ pub fn until<T>(
             Err(state) => state,
         };
         if start.elapsed() > limit {
-            bail!("waited {} s for {what}; last seen: {state}", limit.as_secs());
+            bail!(
+                "waited {} s for {what}; last seen: {state}",
+                limit.as_secs()
+            );
         }
         sleep(PAUSE);
     }
@@ -37,6 +40,9 @@ mod tests {
         let limit = Duration::from_millis(1);
         let error = until::<()>("the moon", limit, || Ok(Err("clouds".into()))).unwrap_err();
         let error = error.to_string();
-        assert!(error.contains("the moon") && error.contains("clouds"), "{error}");
+        assert!(
+            error.contains("the moon") && error.contains("clouds"),
+            "{error}"
+        );
     }
 }
