@@ -3,7 +3,9 @@
 pub mod class;
 pub mod detectors;
 pub mod evidence;
+pub mod symptom;
 
 pub use class::FaultClass;
 pub use detectors::{DETECTORS, Detector, Report, detect};
 pub use evidence::{Change, ChangeKind, Confidence, Diagnosis, Evidence, EvidenceSource, Finding};
+pub use symptom::is_symptom;

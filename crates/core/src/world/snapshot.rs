@@ -1,8 +1,8 @@
 //! A frozen picture of the part of the cluster that an incident needs, and of what was not seen.
 
 use super::{
-    ConfigMapMeta, ControllerRevision, EndpointSlice, Event, HorizontalPodAutoscaler, LimitRange,
-    NamespaceObject, Node, ObjectRef, Pod, PodDisruptionBudget, ResourceQuota, Service,
+    ConfigMapMeta, ControllerRevision, EndpointSlice, Event, HorizontalPodAutoscaler, Kind,
+    LimitRange, NamespaceObject, Node, ObjectRef, Pod, PodDisruptionBudget, ResourceQuota, Service,
     VerticalPodAutoscaler, Workload,
 };
 use crate::ids::{ClusterUid, Digest, Uid};
@@ -167,7 +167,8 @@ impl Snapshot {
     }
 
     /// Climbs `ownerReferences` with `controller: true` as far as the snapshot shows. The last
-    /// reference may name an object that is not in the snapshot (a custom resource).
+    /// reference may name an object that is not in the snapshot (a custom resource). The Node that
+    /// owns a mirror pod is not its controller: such a pod stands for itself.
     pub fn topmost_owner(&self, object: &ObjectRef) -> ObjectRef {
         let mut top = object.clone();
         // Owner chains are two or three long; the bound only keeps a cyclic one from looping.
@@ -176,7 +177,8 @@ impl Snapshot {
                 .workload(&top.uid)
                 .map(|w| &w.metadata)
                 .or_else(|| self.pod(&top.uid).map(|p| &p.metadata));
-            let Some(owner) = meta.and_then(|m| m.controller()) else {
+            let owner = meta.and_then(|m| m.controller());
+            let Some(owner) = owner.filter(|owner| owner.kind != Kind::Node) else {
                 break;
             };
             top = ObjectRef {
