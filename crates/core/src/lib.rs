@@ -15,6 +15,7 @@ pub mod incident;
 pub mod plan;
 pub mod policy;
 pub mod record;
+pub mod redact;
 pub mod runbook;
 pub mod signal;
 #[cfg(any(test, feature = "testkit"))]
