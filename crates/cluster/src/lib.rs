@@ -1,1 +1,6 @@
-//! Eyes and hands.
+//! Eyes and hands: the only code that talks to a Kubernetes API server.
+
+pub mod failpoint;
+pub mod template;
+
+pub use template::template_digest;
