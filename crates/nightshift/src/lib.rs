@@ -8,5 +8,7 @@
 
 pub mod cli;
 pub mod intake;
+pub mod journal;
 pub mod metrics;
 pub mod serve;
+pub mod store;

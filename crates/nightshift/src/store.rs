@@ -1,0 +1,168 @@
+//! The store: what was decided is durable here before it is done.
+//!
+//! SQLite in WAL mode with `synchronous=FULL`: a commit that returned survives a loss of power.
+//! Statements use only what PostgreSQL has too.
+
+mod append;
+mod chain;
+mod load;
+mod notices;
+
+pub use append::Commit;
+pub use load::{Counts, Detail, Filter, Page, Recorded};
+pub use notices::{DeadNotice, QueuedNotice};
+
+use nightshift_core::ids::ClusterUid;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use std::str::FromStr as _;
+use std::time::Duration;
+
+/// Connections to the database: one writes, the others read.
+const CONNECTIONS: u32 = 4;
+/// How long a statement waits for another process that holds the database.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why the store did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No answer for now (disk full, locked, closed, ...): trying again is right.
+    #[error("the store is not available")]
+    Unavailable(#[source] sqlx::Error),
+    /// What is stored is not what was written, or cannot be added to: nobody may act on it.
+    #[error("the store is corrupt: {0}")]
+    Corrupt(String),
+    /// A newer leader writes for this cluster: this one has to stop.
+    #[error("fenced: a leader with epoch {newest} has taken over from epoch {ours}")]
+    Fenced {
+        /// Epoch of this process.
+        ours: u64,
+        /// The newest.
+        newest: u64,
+    },
+    /// The URL is not one of a database that can be used.
+    #[error("`{url}` is not a usable database URL")]
+    Url {
+        /// As given.
+        url: String,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The tables could not be created or are of another version.
+    #[error("the tables could not be brought up to date")]
+    Migrate(#[source] sqlx::migrate::MigrateError),
+}
+
+/// SQLite's result codes for a damaged file (`SQLITE_CORRUPT`, `SQLITE_NOTADB`).
+const DAMAGED: [&str; 2] = ["11", "26"];
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        let broken = match &error {
+            sqlx::Error::Database(db) => {
+                !matches!(db.kind(), sqlx::error::ErrorKind::Other)
+                    || db.code().is_some_and(|code| DAMAGED.contains(&&*code))
+            }
+            sqlx::Error::ColumnDecode { .. }
+            | sqlx::Error::ColumnNotFound(_)
+            | sqlx::Error::Decode(_)
+            | sqlx::Error::RowNotFound => true,
+            _ => false,
+        };
+        if broken {
+            Self::Corrupt(error.to_string())
+        } else {
+            Self::Unavailable(error)
+        }
+    }
+}
+
+/// The store of one or many clusters. A clone shares the connections.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: SqlitePool,
+}
+
+impl Store {
+    /// Opens the database and brings its tables up to date.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::from_str(url)
+            .map_err(|source| StoreError::Url {
+                url: url.to_owned(),
+                source,
+            })?
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT)
+            .foreign_keys(true);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(BUSY_TIMEOUT)
+            .connect_with(options)
+            .await?;
+        sqlx::migrate!("./migrations")
+            .run(&pool)
+            .await
+            .map_err(StoreError::Migrate)?;
+        Ok(Self { pool })
+    }
+
+    /// Closes all connections; every later call is [`StoreError::Unavailable`].
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Whether a commit can be made now, by making one.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Takes the lead of a cluster: returns an epoch greater than any before; older ones are fenced.
+    pub async fn take_lead(&self, cluster: &ClusterUid) -> Result<u64, StoreError> {
+        let epoch: i64 = sqlx::query_scalar(
+            "INSERT INTO leader (cluster, epoch) VALUES ($1, 1)
+             ON CONFLICT (cluster) DO UPDATE SET epoch = leader.epoch + 1 RETURNING epoch",
+        )
+        .bind(cluster.as_str())
+        .fetch_one(&self.pool)
+        .await?;
+        unsigned(epoch)
+    }
+
+    /// Clusters that have a journal here.
+    pub async fn clusters(&self) -> Result<Vec<ClusterUid>, StoreError> {
+        let rows: Vec<String> = sqlx::query_scalar("SELECT cluster FROM leader ORDER BY cluster")
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(rows.into_iter().map(ClusterUid::from).collect())
+    }
+}
+
+/// SQL has no unsigned integers.
+fn signed(value: u64) -> Result<i64, StoreError> {
+    i64::try_from(value).map_err(|_| StoreError::Corrupt(format!("{value} is too large")))
+}
+
+fn unsigned(value: i64) -> Result<u64, StoreError> {
+    u64::try_from(value).map_err(|_| StoreError::Corrupt(format!("{value} is negative")))
+}
+
+fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text)
+        .map_err(|error| StoreError::Corrupt(format!("{error} in a stored value")))
+}
+
+/// A unit variant's name as serde writes it, without quotes.
+fn word<T: Serialize>(value: &T) -> Result<String, StoreError> {
+    Ok(to_json(value)?.trim_matches('"').to_owned())
+}

@@ -1,0 +1,345 @@
+//! One input, one transaction.
+
+use super::chain::{self, Chain};
+use super::{Store, StoreError, signed, to_json, unsigned, word};
+use crate::journal::{self, Line, Seq};
+use jiff::Timestamp;
+use nightshift_core::engine::{Decision, Effect, Input};
+use nightshift_core::guard::Permit;
+use nightshift_core::history::ActOutcome;
+use nightshift_core::ids::{ClusterUid, Digest, IncidentId, PermitId};
+use nightshift_core::incident::Incident;
+use nightshift_core::record::{Entry, EntryKind, Notice};
+use nightshift_core::signal::SignalBody;
+use nightshift_core::world::Kind;
+use serde_json::value::RawValue;
+use sqlx::{Sqlite, Transaction};
+use std::collections::BTreeMap;
+
+/// Everything that becomes durable together with one input.
+#[derive(Clone, Copy, Debug)]
+pub struct Commit<'a> {
+    /// The cluster.
+    pub cluster: &'a ClusterUid,
+    /// Epoch of the leader that decided.
+    pub leader_epoch: u64,
+    /// The time that the engine was told.
+    pub at: Timestamp,
+    /// The input.
+    pub input: &'a Input,
+    /// What the engine decided on it.
+    pub decision: &'a Decision,
+    /// Analyses (Markdown) that were written anew for incidents of the decision.
+    pub analyses: &'a BTreeMap<IncidentId, String>,
+}
+
+type Tx = Transaction<'static, Sqlite>;
+
+impl Store {
+    /// Makes the commit durable, whole or not at all. Effects may run only after it returned `Ok`.
+    ///
+    /// Fails with [`StoreError::Fenced`] when a newer leader has written for the cluster, and with
+    /// [`StoreError::Corrupt`] when a permit was recorded before: no write is intended twice.
+    pub async fn append(&self, commit: &Commit<'_>) -> Result<Seq, StoreError> {
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        fence(&mut tx, commit).await?;
+        let (seq, prev) = next_seq(&mut tx, commit.cluster).await?;
+
+        let mut chain = Chain::load(&mut tx, commit.cluster, seq, commit.at).await?;
+        for entry in &commit.decision.batch.entries {
+            chain.add(&mut tx, entry).await?;
+        }
+        for incident in &commit.decision.batch.incidents {
+            put_incident(&mut tx, incident).await?;
+        }
+        for (id, text) in commit.analyses {
+            put_analysis(&mut tx, &mut chain, commit.cluster, id, text).await?;
+        }
+        for notice in &commit.decision.batch.notices {
+            put_notice(&mut tx, commit, notice).await?;
+        }
+        for effect in &commit.decision.effects {
+            if let Effect::Act(permit) = effect {
+                put_intent(&mut tx, commit, seq, permit).await?;
+            }
+        }
+        put_facts(&mut tx, commit).await?;
+        put_line(&mut tx, commit, seq, prev, chain.into_heads()).await?;
+        tx.commit().await?;
+        Ok(seq)
+    }
+
+    /// Stores an analysis that a person asked for, and records that it was written.
+    pub async fn put_analysis(
+        &self,
+        cluster: &ClusterUid,
+        id: &IncidentId,
+        text: &str,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let (next, _) = next_seq(&mut tx, cluster).await?;
+        let mut chain = Chain::load(&mut tx, cluster, Seq(next.0 - 1), at).await?;
+        put_analysis(&mut tx, &mut chain, cluster, id, text).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// Refuses a commit of a leader that another has followed.
+async fn fence(tx: &mut Tx, commit: &Commit<'_>) -> Result<(), StoreError> {
+    let newest: Option<i64> = sqlx::query_scalar("SELECT epoch FROM leader WHERE cluster = $1")
+        .bind(commit.cluster.as_str())
+        .fetch_optional(&mut **tx)
+        .await?;
+    let newest = unsigned(newest.unwrap_or(0))?;
+    // An epoch that was never given out is no lead either.
+    if commit.leader_epoch == newest {
+        Ok(())
+    } else {
+        Err(StoreError::Fenced {
+            ours: commit.leader_epoch,
+            newest,
+        })
+    }
+}
+
+async fn next_seq(tx: &mut Tx, cluster: &ClusterUid) -> Result<(Seq, Digest), StoreError> {
+    let last: Option<(i64, String)> = sqlx::query_as(
+        "SELECT seq, hash FROM journal WHERE cluster = $1 ORDER BY seq DESC LIMIT 1",
+    )
+    .bind(cluster.as_str())
+    .fetch_optional(&mut **tx)
+    .await?;
+    match last {
+        None => Ok((Seq(1), journal::genesis(cluster))),
+        Some((seq, hash)) => Ok((Seq(unsigned(seq)? + 1), chain::stored(hash)?)),
+    }
+}
+
+async fn put_incident(tx: &mut Tx, incident: &Incident) -> Result<(), StoreError> {
+    let keys = Keys::of(incident);
+    sqlx::query(
+        "INSERT INTO incidents (id, cluster, owner_uid, class, namespace, owner, phase, opened_at,
+             closed_at, alert_name, pod, node, action_taken, action_recommended, action_error, body)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+         ON CONFLICT (cluster, id) DO UPDATE SET owner_uid = excluded.owner_uid,
+             class = excluded.class, namespace = excluded.namespace, owner = excluded.owner,
+             phase = excluded.phase, opened_at = excluded.opened_at,
+             closed_at = excluded.closed_at, alert_name = excluded.alert_name,
+             pod = excluded.pod, node = excluded.node, action_taken = excluded.action_taken,
+             action_recommended = excluded.action_recommended,
+             action_error = excluded.action_error, body = excluded.body",
+    )
+    .bind(incident.id.as_str())
+    .bind(incident.fingerprint.cluster.as_str())
+    .bind(incident.fingerprint.owner.as_str())
+    .bind(word(&incident.fingerprint.class)?)
+    .bind(&incident.owner.namespace)
+    .bind(incident.owner.to_string())
+    .bind(word(&incident.phase)?)
+    .bind(incident.opened_at.as_millisecond())
+    .bind(incident.closed_at.map(Timestamp::as_millisecond))
+    .bind(keys.alert_name)
+    .bind(keys.pod)
+    .bind(keys.node)
+    .bind(incident.action_taken.as_deref())
+    .bind(incident.action_recommended.as_deref())
+    .bind(incident.action_error.as_deref())
+    .bind(to_json(incident)?)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// What incidents are compared by when somebody asks whether it happened before.
+pub(super) struct Keys<'a> {
+    pub(super) alert_name: Option<&'a str>,
+    pub(super) pod: Option<&'a str>,
+    pub(super) node: Option<&'a str>,
+}
+
+impl<'a> Keys<'a> {
+    pub(super) fn of(incident: &'a Incident) -> Self {
+        let alert = incident
+            .alerts
+            .iter()
+            .rev()
+            .find_map(|signal| match &signal.body {
+                SignalBody::Alert(alert) => Some(alert),
+                SignalBody::Watch => None,
+            });
+        let named = |kind: &Kind| {
+            [&incident.subject, &incident.owner]
+                .into_iter()
+                .find(|object| object.kind == *kind)
+                .map(|object| object.name.as_str())
+        };
+        Self {
+            alert_name: alert.map(|alert| alert.name.as_str()),
+            pod: named(&Kind::Pod),
+            node: named(&Kind::Node)
+                .or_else(|| alert.and_then(|a| a.labels.get("node").map(String::as_str))),
+        }
+    }
+}
+
+async fn put_analysis(
+    tx: &mut Tx,
+    chain: &mut Chain,
+    cluster: &ClusterUid,
+    id: &IncidentId,
+    text: &str,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE incidents SET analysis = $3 WHERE cluster = $1 AND id = $2")
+        .bind(cluster.as_str())
+        .bind(id.as_str())
+        .bind(text)
+        .execute(&mut **tx)
+        .await?;
+    let entry = Entry {
+        incident: Some(id.clone()),
+        kind: EntryKind::Analysis,
+        text: "Analysis written".to_owned(),
+        body: serde_json::json!({ "sha256": Digest::of_bytes(text.as_bytes()) }),
+    };
+    chain.add(tx, &entry).await
+}
+
+/// The same notice again changes nothing: its key says that people have it already.
+async fn put_notice(tx: &mut Tx, commit: &Commit<'_>, notice: &Notice) -> Result<(), StoreError> {
+    let now = commit.at.as_millisecond();
+    sqlx::query(
+        "INSERT INTO outbox (key, cluster, incident_id, title, text, created_at, next_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $6) ON CONFLICT (key) DO NOTHING",
+    )
+    .bind(&notice.key)
+    .bind(commit.cluster.as_str())
+    .bind(notice.incident.as_str())
+    .bind(&notice.title)
+    .bind(&notice.text)
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+async fn put_intent(
+    tx: &mut Tx,
+    commit: &Commit<'_>,
+    seq: Seq,
+    permit: &Permit,
+) -> Result<(), StoreError> {
+    let step = permit.step();
+    let incidents = &commit.decision.batch.incidents;
+    let owner = incidents
+        .iter()
+        .find(|incident| incident.id == step.incident)
+        .map_or(&step.check.owner, |incident| &incident.owner);
+    let done = sqlx::query(
+        "INSERT INTO intents (cluster, permit, leader_epoch, seq, incident_id, owner, step, at,
+             at_ms)
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 WHERE NOT EXISTS
+             (SELECT 1 FROM leader WHERE cluster = $1 AND epoch > $3)",
+    )
+    .bind(commit.cluster.as_str())
+    .bind(permit.id().as_str())
+    .bind(signed(permit.leader_epoch())?)
+    .bind(signed(seq.0)?)
+    .bind(step.incident.as_str())
+    .bind(to_json(owner)?)
+    .bind(to_json(step)?)
+    .bind(commit.at.to_string())
+    .bind(commit.at.as_millisecond())
+    .execute(&mut **tx)
+    .await?;
+    if done.rows_affected() == 0 {
+        // The permit itself is older than the lead that the commit claims.
+        return Err(StoreError::Fenced {
+            ours: permit.leader_epoch(),
+            newest: commit.leader_epoch,
+        });
+    }
+    Ok(())
+}
+
+/// Facts that history is rebuilt from, taken from the input itself.
+async fn put_facts(tx: &mut Tx, commit: &Commit<'_>) -> Result<(), StoreError> {
+    match commit.input {
+        Input::Acted { permit, outcome } => put_result(tx, commit.cluster, permit, outcome).await,
+        Input::KnownGood { revision, .. } => {
+            sqlx::query(
+                "INSERT INTO known_good (cluster, revision, at, at_ms) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (cluster, revision) DO UPDATE SET at = excluded.at,
+                     at_ms = excluded.at_ms",
+            )
+            .bind(commit.cluster.as_str())
+            .bind(revision.uid.as_str())
+            .bind(commit.at.to_string())
+            .bind(commit.at.as_millisecond())
+            .execute(&mut **tx)
+            .await?;
+            Ok(())
+        }
+        Input::Start(_)
+        | Input::Signal(_)
+        | Input::Rejected { .. }
+        | Input::Observed { .. }
+        | Input::NotObserved { .. }
+        | Input::Rehearsed { .. }
+        | Input::Stopping
+        | Input::Tick => Ok(()),
+    }
+}
+
+async fn put_result(
+    tx: &mut Tx,
+    cluster: &ClusterUid,
+    permit: &PermitId,
+    outcome: &ActOutcome,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE intents SET result = $3 WHERE cluster = $1 AND permit = $2")
+        .bind(cluster.as_str())
+        .bind(permit.as_str())
+        .bind(to_json(outcome)?)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+async fn put_line(
+    tx: &mut Tx,
+    commit: &Commit<'_>,
+    seq: Seq,
+    prev: Digest,
+    heads: BTreeMap<String, Digest>,
+) -> Result<(), StoreError> {
+    let line = Line {
+        cluster: commit.cluster.clone(),
+        seq,
+        at: commit.at,
+        leader_epoch: commit.leader_epoch,
+        decision: journal::digest(commit.decision),
+        heads,
+        prev,
+        input: RawValue::from_string(to_json(commit.input)?)
+            .map_err(|error| StoreError::Corrupt(error.to_string()))?,
+    };
+    sqlx::query(
+        "INSERT INTO journal (cluster, seq, at, leader_epoch, input, decision_digest, heads,
+             prev_hash, hash)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(line.cluster.as_str())
+    .bind(signed(seq.0)?)
+    .bind(line.at.to_string())
+    .bind(signed(line.leader_epoch)?)
+    .bind(line.input.get())
+    .bind(line.decision.as_str())
+    .bind(to_json(&line.heads)?)
+    .bind(line.prev.as_str())
+    .bind(line.hash().as_str())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

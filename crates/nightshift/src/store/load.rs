@@ -1,0 +1,361 @@
+//! Reads: what a restart needs, and what people ask for.
+
+use super::append::Keys;
+use super::{Store, StoreError, from_json, unsigned, word};
+use crate::journal::{Line, Seq};
+use jiff::{SignedDuration, Timestamp};
+use nightshift_core::diagnose::FaultClass;
+use nightshift_core::engine::Checkpoint;
+use nightshift_core::history::{Act, History};
+use nightshift_core::ids::{ClusterUid, Digest, IncidentId, PermitId, Uid};
+use nightshift_core::incident::{Incident, Phase};
+use nightshift_core::record::{Entry, EntryKind};
+use serde::Serialize;
+use sqlx::FromRow;
+use std::collections::BTreeMap;
+
+/// Closed incidents and acts that are older are not loaded: no rule looks further back.
+const LOOK_BACK: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// Closed incidents that a start loads at most: the newest.
+const MAX_CLOSED: i64 = 1_000;
+/// Acts that a start loads at most: the newest, and every one without a final result.
+const MAX_ACTS: i64 = 10_000;
+
+/// Which incidents; a field that is `None` asks for all.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Of this cluster.
+    pub cluster: Option<ClusterUid>,
+    /// In this phase.
+    pub phase: Option<Phase>,
+    /// `true`: not closed; `false`: closed.
+    pub open: Option<bool>,
+    /// Of this class.
+    pub class: Option<FaultClass>,
+    /// Of an owner in this namespace.
+    pub namespace: Option<String>,
+}
+
+/// Some incidents, newest first, and how many there are in all.
+#[derive(Clone, Debug, Serialize)]
+pub struct Page {
+    /// The incidents.
+    pub incidents: Vec<Incident>,
+    /// How many match, shown or not.
+    pub total: u64,
+}
+
+/// One row of an incident's record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Recorded {
+    /// The input of the journal that it was recorded with.
+    pub seq: Seq,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub entry: Entry,
+    /// Its place in the incident's hash chain.
+    pub hash: Digest,
+}
+
+/// All that is kept of one incident.
+#[derive(Clone, Debug, Serialize)]
+pub struct Detail {
+    /// The incident.
+    pub incident: Incident,
+    /// Its record, oldest first.
+    pub events: Vec<Recorded>,
+    /// The analysis in Markdown, once one was written.
+    pub analysis: Option<String>,
+}
+
+/// Numbers for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromRow)]
+pub struct Counts {
+    /// Incidents that are not closed.
+    pub open: i64,
+    /// Incidents that wait for a person.
+    pub waiting: i64,
+    /// Notices that are not delivered yet.
+    pub undelivered: i64,
+    /// Notices that were given up.
+    pub dead: i64,
+}
+
+impl Store {
+    /// What the engine needs to go on. The caller adds what is not in the store: version, epoch,
+    /// policy and runbooks.
+    pub async fn checkpoint(
+        &self,
+        cluster: &ClusterUid,
+        now: Timestamp,
+    ) -> Result<Checkpoint, StoreError> {
+        let since = now.saturating_sub(LOOK_BACK).unwrap_or(Timestamp::MIN);
+        let open: Vec<String> = sqlx::query_scalar(
+            "SELECT body FROM incidents WHERE cluster = $1 AND phase <> 'closed'
+             ORDER BY opened_at, id",
+        )
+        .bind(cluster.as_str())
+        .fetch_all(&self.pool)
+        .await?;
+        let mut closed: Vec<String> = sqlx::query_scalar(
+            "SELECT body FROM incidents WHERE cluster = $1 AND phase = 'closed' AND closed_at >= $2
+             ORDER BY closed_at DESC, id DESC LIMIT $3",
+        )
+        .bind(cluster.as_str())
+        .bind(since.as_millisecond())
+        .bind(MAX_CLOSED)
+        .fetch_all(&self.pool)
+        .await?;
+        closed.reverse();
+        Ok(Checkpoint {
+            cluster: cluster.clone(),
+            open: bodies(&open)?,
+            closed: bodies(&closed)?,
+            history: History {
+                acts: self.acts(cluster, since).await?,
+                known_good: self.known_good(cluster, since).await?,
+            },
+            ..Checkpoint::default()
+        })
+    }
+
+    async fn acts(&self, cluster: &ClusterUid, since: Timestamp) -> Result<Vec<Act>, StoreError> {
+        let mut rows: Vec<ActRow> = sqlx::query_as(
+            "SELECT permit, incident_id, owner, step, at, result FROM intents
+             WHERE cluster = $1 AND (at_ms >= $2 OR result IS NULL OR result LIKE '{\"unknown\"%')
+             ORDER BY seq DESC LIMIT $3",
+        )
+        .bind(cluster.as_str())
+        .bind(since.as_millisecond())
+        .bind(MAX_ACTS)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.reverse();
+        rows.into_iter().map(ActRow::read).collect()
+    }
+
+    async fn known_good(
+        &self,
+        cluster: &ClusterUid,
+        since: Timestamp,
+    ) -> Result<BTreeMap<Uid, Timestamp>, StoreError> {
+        let rows: Vec<(String, String)> = sqlx::query_as(
+            "SELECT revision, at FROM known_good WHERE cluster = $1 AND at_ms >= $2",
+        )
+        .bind(cluster.as_str())
+        .bind(since.as_millisecond())
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|(revision, at)| Ok((Uid::from(revision), time(&at)?)))
+            .collect()
+    }
+
+    /// Incidents that match, newest first.
+    pub async fn incidents(
+        &self,
+        filter: &Filter,
+        limit: u32,
+        offset: u32,
+    ) -> Result<Page, StoreError> {
+        let cluster = filter.cluster.as_ref().map(ClusterUid::as_str);
+        let phase = filter.phase.as_ref().map(word).transpose()?;
+        let open = filter.open.map(i64::from);
+        let class = filter.class.as_ref().map(word).transpose()?;
+        let found: Vec<String> = sqlx::query_scalar(
+            "SELECT body FROM incidents WHERE ($1 IS NULL OR cluster = $1)
+                 AND ($2 IS NULL OR phase = $2)
+                 AND ($3 IS NULL OR (CASE WHEN phase = 'closed' THEN 0 ELSE 1 END) = $3)
+                 AND ($4 IS NULL OR class = $4) AND ($5 IS NULL OR namespace = $5)
+             ORDER BY opened_at DESC, id DESC LIMIT $6 OFFSET $7",
+        )
+        .bind(cluster)
+        .bind(phase.as_deref())
+        .bind(open)
+        .bind(class.as_deref())
+        .bind(filter.namespace.as_deref())
+        .bind(i64::from(limit))
+        .bind(i64::from(offset))
+        .fetch_all(&self.pool)
+        .await?;
+        let total: i64 = sqlx::query_scalar(
+            "SELECT COUNT(*) FROM incidents WHERE ($1 IS NULL OR cluster = $1)
+                 AND ($2 IS NULL OR phase = $2)
+                 AND ($3 IS NULL OR (CASE WHEN phase = 'closed' THEN 0 ELSE 1 END) = $3)
+                 AND ($4 IS NULL OR class = $4) AND ($5 IS NULL OR namespace = $5)",
+        )
+        .bind(cluster)
+        .bind(phase.as_deref())
+        .bind(open)
+        .bind(class.as_deref())
+        .bind(filter.namespace.as_deref())
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(Page {
+            incidents: bodies(&found)?,
+            total: unsigned(total)?,
+        })
+    }
+
+    /// One incident with its record, or `None` where there is none of that id.
+    pub async fn incident(&self, id: &IncidentId) -> Result<Option<Detail>, StoreError> {
+        let row: Option<(String, String, Option<String>)> =
+            sqlx::query_as("SELECT cluster, body, analysis FROM incidents WHERE id = $1 LIMIT 1")
+                .bind(id.as_str())
+                .fetch_optional(&self.pool)
+                .await?;
+        let Some((cluster, body, analysis)) = row else {
+            return Ok(None);
+        };
+        let events: Vec<EventRow> = sqlx::query_as(
+            "SELECT seq, at, kind, text, body, hash FROM incident_events
+             WHERE cluster = $1 AND incident_id = $2 ORDER BY n",
+        )
+        .bind(cluster)
+        .bind(id.as_str())
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(Some(Detail {
+            incident: from_json(&body)?,
+            events: events
+                .into_iter()
+                .map(|row| row.read(id))
+                .collect::<Result<_, _>>()?,
+            analysis,
+        }))
+    }
+
+    /// Earlier incidents that share the alert's name, the workload, the pod or the node with this
+    /// one, newest first.
+    pub async fn past_like(
+        &self,
+        incident: &Incident,
+        limit: u32,
+    ) -> Result<Vec<Incident>, StoreError> {
+        let keys = Keys::of(incident);
+        let found: Vec<String> = sqlx::query_scalar(
+            "SELECT body FROM incidents WHERE cluster = $1 AND id <> $2 AND opened_at <= $3
+                 AND (alert_name = $4 OR (namespace = $5 AND owner = $6)
+                     OR (namespace = $5 AND pod = $7) OR node = $8)
+             ORDER BY opened_at DESC, id DESC LIMIT $9",
+        )
+        .bind(incident.fingerprint.cluster.as_str())
+        .bind(incident.id.as_str())
+        .bind(incident.opened_at.as_millisecond())
+        .bind(keys.alert_name)
+        .bind(&incident.owner.namespace)
+        .bind(incident.owner.to_string())
+        .bind(keys.pod)
+        .bind(keys.node)
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        bodies(&found)
+    }
+
+    /// Lines of the cluster's journal from `from` on, oldest first.
+    pub async fn journal(
+        &self,
+        cluster: &ClusterUid,
+        from: Seq,
+        limit: u32,
+    ) -> Result<Vec<Line>, StoreError> {
+        let rows = self.journal_rows(cluster, from, limit).await?;
+        rows.into_iter()
+            .map(|(line, hash)| match line.hash() == hash {
+                true => Ok(line),
+                false => Err(StoreError::Corrupt(format!(
+                    "row {} of the journal is not what was written",
+                    line.seq
+                ))),
+            })
+            .collect()
+    }
+
+    /// Numbers for metrics, of one cluster.
+    pub async fn counts(&self, cluster: &ClusterUid) -> Result<Counts, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT
+                 (SELECT COUNT(*) FROM incidents WHERE cluster = $1 AND phase <> 'closed') AS open,
+                 (SELECT COUNT(*) FROM incidents WHERE cluster = $1 AND phase = 'waiting')
+                     AS waiting,
+                 (SELECT COUNT(*) FROM outbox WHERE cluster = $1 AND delivered_at IS NULL
+                     AND dead_at IS NULL) AS undelivered,
+                 (SELECT COUNT(*) FROM outbox WHERE cluster = $1 AND dead_at IS NOT NULL) AS dead",
+        )
+        .bind(cluster.as_str())
+        .fetch_one(&self.pool)
+        .await?)
+    }
+
+    /// Number of the newest input of a cluster; 0 where there is none.
+    pub async fn last_seq(&self, cluster: &ClusterUid) -> Result<Seq, StoreError> {
+        let last: Option<i64> =
+            sqlx::query_scalar("SELECT MAX(seq) FROM journal WHERE cluster = $1")
+                .bind(cluster.as_str())
+                .fetch_one(&self.pool)
+                .await?;
+        Ok(Seq(unsigned(last.unwrap_or(0))?))
+    }
+}
+
+fn bodies(texts: &[String]) -> Result<Vec<Incident>, StoreError> {
+    texts.iter().map(|text| from_json(text)).collect()
+}
+
+fn time(text: &str) -> Result<Timestamp, StoreError> {
+    text.parse()
+        .map_err(|error| StoreError::Corrupt(format!("`{text}` is not a time: {error}")))
+}
+
+#[derive(FromRow)]
+struct ActRow {
+    permit: String,
+    incident_id: String,
+    owner: String,
+    step: String,
+    at: String,
+    result: Option<String>,
+}
+
+impl ActRow {
+    fn read(self) -> Result<Act, StoreError> {
+        Ok(Act {
+            permit: PermitId::from(self.permit),
+            incident: IncidentId::from(self.incident_id),
+            owner: from_json(&self.owner)?,
+            step: from_json(&self.step)?,
+            at: time(&self.at)?,
+            outcome: self.result.as_deref().map(from_json).transpose()?,
+        })
+    }
+}
+
+#[derive(FromRow)]
+struct EventRow {
+    seq: i64,
+    at: String,
+    kind: String,
+    text: String,
+    body: String,
+    hash: String,
+}
+
+impl EventRow {
+    fn read(self, id: &IncidentId) -> Result<Recorded, StoreError> {
+        let kind: EntryKind = from_json(&format!("\"{}\"", self.kind))?;
+        Ok(Recorded {
+            seq: Seq(unsigned(self.seq)?),
+            at: time(&self.at)?,
+            entry: Entry {
+                incident: Some(id.clone()),
+                kind,
+                text: self.text,
+                body: from_json(&self.body)?,
+            },
+            hash: super::chain::stored(self.hash)?,
+        })
+    }
+}
