@@ -1,0 +1,184 @@
+//! The agent under test: the real binary, as a program of the lab, with its own account.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use crate::lab::{Identity, Lab, until};
+
+/// Where the agent listens within the lab's network.
+pub const URL: &str = "http://127.0.0.1:8080";
+const UNIT: &str = "agent";
+
+/// How the agent is started. Timers are shortened by its own configuration, nothing else.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `AGENT_MODE`.
+    pub mode: &'static str,
+    /// `DRY_RUN`.
+    pub dry_run: bool,
+    /// More environment.
+    pub env: Vec<(String, String)>,
+}
+
+impl Settings {
+    /// Repairs by itself.
+    pub fn auto() -> Self {
+        Self { mode: "auto", dry_run: false, env: Vec::new() }
+    }
+
+    /// Proposes, with an account that could write.
+    pub fn recommend() -> Self {
+        Self { mode: "recommend", dry_run: false, env: Vec::new() }
+    }
+
+    /// With one more environment variable.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: &str) -> Self {
+        self.env.push((key.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+/// A running agent with a database of its own.
+pub struct Agent<'l> {
+    lab: &'l Lab,
+    database: PathBuf,
+    settings: Settings,
+}
+
+impl<'l> Agent<'l> {
+    /// Starts an agent with an empty record and waits until it can take signals.
+    pub fn start(lab: &'l Lab, settings: Settings) -> Result<Self> {
+        let folder = lab.state().join("agent");
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder)?;
+        }
+        std::fs::create_dir_all(&folder)?;
+        let agent = Self { lab, database: folder.join("nightshift.db"), settings };
+        agent.go_on(&[])?;
+        Ok(agent)
+    }
+
+    /// Starts it again on the same record, with more environment.
+    pub fn go_on(&self, env: &[(&str, &str)]) -> Result<()> {
+        self.launch(env)?;
+        until("the agent to be ready", Duration::from_secs(30), || {
+            let asked = self.lab.fetch_url(&format!("{URL}/readyz"));
+            Ok(asked.map(drop).map_err(|error| format!("{error:#}")))
+        })
+        .with_context(|| format!("see {}", self.lab.logs().join("agent.log").display()))
+    }
+
+    /// Starts it without waiting: for crash points that may end it before it is ready.
+    pub fn launch(&self, env: &[(&str, &str)]) -> Result<()> {
+        let mut argv = vec!["env".to_owned()];
+        let fixed = [
+            ("KUBECONFIG", self.lab.kubeconfig(Identity::Agent).display().to_string()),
+            ("AGENT_MODE", self.settings.mode.to_owned()),
+            ("DRY_RUN", self.settings.dry_run.to_string()),
+            ("DATABASE_URL", self.database_url()),
+            ("CLUSTER_NAME", "lab".to_owned()),
+            ("LOG_LEVEL", "info".to_owned()),
+            ("PERSISTENCE_PERCENT", "10".to_owned()),
+            ("STABLE_MIN", "5s".to_owned()),
+            ("VERIFY_TIMEOUT", "60s".to_owned()),
+        ];
+        argv.extend(fixed.iter().map(|(key, value)| format!("{key}={value}")));
+        argv.extend(self.settings.env.iter().map(|(key, value)| format!("{key}={value}")));
+        argv.extend(env.iter().map(|(key, value)| format!("{key}={value}")));
+        argv.push(binary()?.display().to_string());
+        argv.push("run".to_owned());
+        self.lab.start_program(UNIT, argv)?;
+        Ok(())
+    }
+
+    /// Asks it to stop, as Kubernetes does.
+    pub fn stop(&self) -> Result<()> {
+        self.lab.stop_program(UNIT)
+    }
+
+    /// Whether its process is alive.
+    pub fn is_alive(&self) -> bool {
+        self.lab.programs().iter().any(|(name, _, alive)| name == UNIT && *alive)
+    }
+
+    /// All incidents, newest first, as `nightshift incidents list -o json` prints them.
+    pub fn incidents(&self) -> Result<Vec<Value>> {
+        let listed = self.lab.fetch_url(&format!("{URL}/api/incidents?limit=100"))?;
+        let listed: Value = serde_json::from_str(&listed)?;
+        listed["incidents"].as_array().cloned().context("the API lists no incidents")
+    }
+
+    /// One incident with its events and analysis.
+    pub fn incident(&self, id: &str) -> Result<Value> {
+        let shown = self.lab.fetch_url(&format!("{URL}/api/incidents/{id}"))?;
+        serde_json::from_str(&shown).context("the API shows something else than JSON")
+    }
+
+    /// Waits for an incident on an object of that name in one of these phases.
+    pub fn await_incident(&self, object: &str, phases: &[&str], limit: Duration) -> Result<Value> {
+        until(&format!("an incident on {object} in {phases:?}"), limit, || {
+            let incidents = self.incidents()?;
+            let of = |incident: &&Value| incident["owner"]["name"] == object;
+            let found: Vec<&Value> = incidents.iter().filter(of).collect();
+            let right = found.iter().find(|i| {
+                i["phase"].as_str().is_some_and(|phase| phases.contains(&phase))
+            });
+            Ok(right.map(|i| (*i).clone()).ok_or_else(|| {
+                let seen: Vec<_> = found.iter().map(|i| i["phase"].to_string()).collect();
+                format!("{} incidents, phases {seen:?}", found.len())
+            }))
+        })
+    }
+
+    /// Database URL, for offline commands.
+    pub fn database_url(&self) -> String {
+        format!("sqlite://{}?mode=rwc", self.database.display())
+    }
+}
+
+impl Drop for Agent<'_> {
+    fn drop(&mut self) {
+        if self.is_alive()
+            && let Err(error) = self.stop()
+        {
+            eprintln!("the agent did not stop: {error:#}");
+        }
+    }
+}
+
+/// The agent's binary of this checkout, built once per run with its crash points.
+pub fn build() -> Result<PathBuf> {
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--package", "nightshift", "--features", "failpoints"])
+        .stdin(Stdio::null())
+        .status()
+        .context("cannot run cargo")?;
+    if !status.success() {
+        bail!("the agent does not build");
+    }
+    binary()
+}
+
+fn binary() -> Result<PathBuf> {
+    // xtask itself was built into the same folder.
+    let own = std::env::current_exe()?;
+    let binary = own.with_file_name("nightshift");
+    if !binary.exists() {
+        bail!("{} is not built", binary.display());
+    }
+    Ok(binary)
+}
+
+/// What `nightshift rbac --write` prints: the rights that the agent's account gets in the lab.
+pub fn rbac() -> Result<String> {
+    let out = Command::new(binary()?).args(["rbac", "--write"]).output()?;
+    if !out.status.success() {
+        bail!("nightshift rbac: {}", String::from_utf8_lossy(&out.stderr));
+    }
+    Ok(String::from_utf8(out.stdout)?)
+}

@@ -1,0 +1,138 @@
+//! The API server's audit log, read by the judge: who wrote what.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+
+/// One finished request of the audit log.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event {
+    stage: String,
+    verb: String,
+    #[serde(rename = "requestURI")]
+    request_uri: String,
+    user: User,
+    #[serde(default)]
+    object_ref: ObjectRef,
+    #[serde(default)]
+    response_status: Status,
+}
+
+#[derive(Debug, Deserialize)]
+struct User {
+    username: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct ObjectRef {
+    resource: String,
+    subresource: String,
+    namespace: String,
+    name: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Status {
+    #[serde(default)]
+    code: u16,
+}
+
+/// A mutating request without `dryRun=All`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// `patch`, `delete`, `create`, ...
+    pub verb: String,
+    /// `deployments`, `pods/eviction`, ...
+    pub resource: String,
+    /// Namespace, empty for cluster-scoped objects.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// HTTP status of the answer.
+    pub code: u16,
+}
+
+impl Write {
+    /// Whether the API server carried it out.
+    pub fn is_done(&self) -> bool {
+        (200..300).contains(&self.code)
+    }
+}
+
+/// Reads that change nothing but are sent with mutating verbs: reviews and the agent's own Lease
+/// (invariant 1 names them).
+const NO_WRITES: [&str; 5] = [
+    "tokenreviews",
+    "subjectaccessreviews",
+    "selfsubjectaccessreviews",
+    "selfsubjectrulesreviews",
+    "leases",
+];
+
+/// All writes of a user since a byte of the log, in order.
+pub fn writes_of(user: &str, log: &Path, since: u64) -> Result<Vec<Write>> {
+    let text = std::fs::read(log).with_context(|| format!("cannot read {}", log.display()))?;
+    let tail = text.get(usize::try_from(since)?..).unwrap_or_default();
+    Ok(writes_in(user, &String::from_utf8_lossy(tail)))
+}
+
+/// How long the log is now: a mark for [`writes_of`].
+pub fn mark(log: &Path) -> Result<u64> {
+    Ok(std::fs::metadata(log).with_context(|| format!("no audit log {}", log.display()))?.len())
+}
+
+fn writes_in(user: &str, log: &str) -> Vec<Write> {
+    let events = log.lines().filter_map(|line| serde_json::from_str::<Event>(line).ok());
+    events
+        .filter(|e| e.stage == "ResponseComplete" && e.user.username == user)
+        .filter(|e| !["get", "list", "watch"].contains(&e.verb.as_str()))
+        .filter(|e| !NO_WRITES.contains(&e.object_ref.resource.as_str()))
+        .filter(|e| !e.request_uri.contains("dryRun=All"))
+        .map(|e| {
+            let ObjectRef { resource, subresource, namespace, name } = e.object_ref;
+            let resource =
+                if subresource.is_empty() { resource } else { format!("{resource}/{subresource}") };
+            Write { verb: e.verb, resource, namespace, name, code: e.response_status.code }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(user: &str, verb: &str, uri: &str, stage: &str) -> String {
+        serde_json::json!({
+            "stage": stage, "verb": verb, "requestURI": uri, "user": {"username": user},
+            "objectRef": {"resource": "deployments", "namespace": "demo", "name": "a"},
+            "responseStatus": {"code": 200},
+        })
+        .to_string()
+    }
+
+    #[test]
+    fn only_the_users_finished_writes_count_and_dry_runs_do_not() {
+        let log = [
+            line("agent", "patch", "/apis/apps/v1/x?fieldManager=nightshift", "RequestReceived"),
+            line("agent", "patch", "/apis/apps/v1/x?fieldManager=nightshift", "ResponseComplete"),
+            line("agent", "patch", "/apis/apps/v1/x?dryRun=All", "ResponseComplete"),
+            line("agent", "get", "/apis/apps/v1/x", "ResponseComplete"),
+            line("admin", "patch", "/apis/apps/v1/x", "ResponseComplete"),
+        ]
+        .join("\n");
+        let writes = writes_in("agent", &log);
+        assert_eq!(writes.len(), 1);
+        assert_eq!((writes[0].verb.as_str(), writes[0].resource.as_str()), ("patch", "deployments"));
+        assert!(writes[0].is_done());
+    }
+
+    #[test]
+    fn reviews_are_no_writes() {
+        let review = line("agent", "create", "/apis/authorization.k8s.io/v1/x", "ResponseComplete")
+            .replace("deployments", "selfsubjectaccessreviews");
+        assert_eq!(writes_in("agent", &review), []);
+    }
+}

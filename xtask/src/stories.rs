@@ -1,0 +1,58 @@
+//! Stories on the real lab: what happens, from the fault to the end, judged from outside.
+
+mod alert;
+mod bystanders;
+mod crash_points;
+mod outage;
+mod runbooks;
+
+use anyhow::Result;
+
+use crate::agent;
+use crate::check::Tally;
+use crate::lab::{Lab, Progress};
+
+/// One story.
+pub struct Story {
+    /// Name: what is claimed.
+    pub name: &'static str,
+    /// Only with `--long`.
+    pub long: bool,
+    /// Plays it; an error says what was not as claimed.
+    pub play: fn(&Lab) -> Result<()>,
+}
+
+/// All stories, each on the same lab, one after the other.
+fn all() -> Vec<Story> {
+    [runbooks::STORIES, alert::STORIES, bystanders::STORIES, outage::STORIES, crash_points::STORIES]
+        .into_iter()
+        .flatten()
+        .map(|story| Story { ..*story })
+        .collect()
+}
+
+/// Starts the lab, plays all stories and takes the lab down.
+pub fn run_all(long: bool, tally: &mut Tally) -> Result<()> {
+    agent::build()?;
+    let lab = Lab::here()?;
+    let progress = Progress::new();
+    lab.up(&progress)?;
+    let played = lab.install_agent(&agent::rbac()?).map(|_| {
+        for story in all() {
+            if story.long && !long {
+                tally.skipped.insert(story.name.to_owned(), "only with --long".to_owned());
+                continue;
+            }
+            progress.say(story.name);
+            let result = (story.play)(&lab);
+            tally.count(story.name, result);
+        }
+    });
+    lab.down(&progress)?;
+    played
+}
+
+/// A tag that makes the names of one story new.
+pub fn tag() -> String {
+    format!("{:04x}", rand::random::<u16>())
+}

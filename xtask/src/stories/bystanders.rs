@@ -1,0 +1,110 @@
+//! Things that look like faults and are none, or are nobody's to repair: the agent keeps off.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+
+use super::{Story, tag};
+use crate::agent::{Agent, Settings};
+use crate::faults::Stage;
+use crate::lab::{Lab, until};
+
+pub static STORIES: &[Story] = &[
+    Story { name: "healthy_rolling_update_opens_nothing", long: false, play: healthy_update },
+    Story { name: "paused_rollout_is_left_alone", long: false, play: paused_rollout },
+    Story { name: "bare_pod_is_never_deleted", long: false, play: bare_pod },
+    Story { name: "workload_of_a_custom_resource_asks", long: false, play: custom_owner },
+];
+
+/// Two updates of a healthy Deployment, and nothing is opened and nothing written.
+fn healthy_update(lab: &Lab) -> Result<()> {
+    let agent = Agent::start(lab, Settings::auto())?;
+    let stage = Stage::new(lab, "healthy", &tag())?;
+    stage.roll_out(&stage.deployment(&["serve"], ""))?;
+    for value in ["2", "3"] {
+        stage.change_container(&json!({ "env": [{ "name": "VERSION", "value": value }] }))?;
+        until("the update", Duration::from_secs(60), || stage.is_available())?;
+    }
+    let opened = agent.incidents()?;
+    let writes = stage.writes()?;
+    stage.remove()?;
+    let of: Vec<_> =
+        opened.iter().filter(|i| i["owner"]["namespace"] == stage.namespace.as_str()).collect();
+    ensure!(of.is_empty(), "a healthy update opened {of:?}");
+    ensure!(writes.is_empty(), "a healthy update made it write {writes:?}");
+    Ok(())
+}
+
+/// Paused with a broken revision half rolled out: an operator is at it.
+fn paused_rollout(lab: &Lab) -> Result<()> {
+    let agent = Agent::start(lab, Settings::auto())?;
+    let stage = Stage::new(lab, "paused", &tag())?;
+    stage.roll_out(&stage.deployment(&["serve"], ""))?;
+    stage.change_container(&json!({ "image": "img.test/app:nowhere" }))?;
+    let target = format!("deployment/{}", stage.name);
+    lab.kubectl(&["-n", &stage.namespace, "rollout", "pause", &target])?;
+    keeps_off(&agent, &stage, &stage.name)
+}
+
+fn bare_pod(lab: &Lab) -> Result<()> {
+    let agent = Agent::start(lab, Settings::auto())?;
+    let stage = Stage::new(lab, "bare", &tag())?;
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": { "name": stage.name, "namespace": stage.namespace },
+        "spec": { "containers": [{
+            "name": "app", "image": "img.test/app:1", "args": ["exit", "-code", "1"],
+        }]},
+    });
+    lab.apply(&pod.to_string())?;
+    keeps_off(&agent, &stage, &stage.name)
+}
+
+/// A Deployment that an operator's custom resource owns: what we change there is changed back.
+fn custom_owner(lab: &Lab) -> Result<()> {
+    let agent = Agent::start(lab, Settings::auto())?;
+    let stage = Stage::new(lab, "custom", &tag())?;
+    let group = "stories.nightshift.test";
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": { "name": format!("shops.{group}") },
+        "spec": {
+            "group": group, "scope": "Namespaced",
+            "names": { "kind": "Shop", "plural": "shops", "singular": "shop" },
+            "versions": [{ "name": "v1", "served": true, "storage": true, "schema": {
+                "openAPIV3Schema": { "type": "object", "x-kubernetes-preserve-unknown-fields": true }
+            }}],
+        },
+    });
+    lab.apply(&definition.to_string())?;
+    lab.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", &format!("crd/shops.{group}")])?;
+    let shop = json!({
+        "apiVersion": format!("{group}/v1"), "kind": "Shop",
+        "metadata": { "name": "shop", "namespace": stage.namespace },
+    });
+    until("the new kind to be served", Duration::from_secs(30), || {
+        Ok(lab.apply(&shop.to_string()).map(drop).map_err(|error| format!("{error:#}")))
+    })?;
+    let path = format!("/apis/{group}/v1/namespaces/{}/shops/shop", stage.namespace);
+    let uid = lab.get(&path)?["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+    let manifest = stage.deployment(&["serve"], "");
+    let manifest = manifest.replacen("metadata: {name:", "metadata: {ownerReferences: [OWNER], name:", 1);
+    let owner = format!(
+        "{{apiVersion: {group}/v1, kind: Shop, name: shop, uid: {uid}, controller: true}}"
+    );
+    stage.roll_out(&manifest.replacen("OWNER", &owner, 1))?;
+    stage.change_container(&json!({ "image": "img.test/app:nowhere" }))?;
+    keeps_off(&agent, &stage, "shop")
+}
+
+/// A person gets it, and nothing is written then or later.
+fn keeps_off(agent: &Agent<'_>, stage: &Stage<'_>, object: &str) -> Result<()> {
+    let waiting = agent.await_incident(object, &["waiting"], Duration::from_secs(90));
+    std::thread::sleep(Duration::from_secs(3));
+    let writes = stage.writes()?;
+    stage.remove()?;
+    waiting?;
+    ensure!(writes.is_empty(), "the audit log has {writes:?}");
+    Ok(())
+}
