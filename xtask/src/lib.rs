@@ -1,3 +1,9 @@
 //! The repository's own tools as a library: the lab, and whatever runs on it.
 
+pub mod agent;
+pub mod audit;
+pub mod check;
+pub mod demo;
+pub mod faults;
 pub mod lab;
+pub mod stories;

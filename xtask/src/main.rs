@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::lab;
+use xtask::{check, demo, lab};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "The repository's own commands")]
@@ -19,10 +19,14 @@ enum Task {
     /// A real Kubernetes with two nodes on this machine
     #[command(subcommand)]
     Lab(lab::cli::Action),
+    Demo(demo::Demo),
+    Test(check::Test),
 }
 
 fn main() -> Result<ExitCode> {
     match Arguments::parse().task {
         Task::Lab(action) => lab::cli::run(action),
+        Task::Demo(demo) => demo::run(&demo),
+        Task::Test(test) => check::run(&test),
     }
 }

@@ -24,11 +24,17 @@ pub struct Story {
 
 /// All stories, each on the same lab, one after the other.
 fn all() -> Vec<Story> {
-    [runbooks::STORIES, alert::STORIES, bystanders::STORIES, outage::STORIES, crash_points::STORIES]
-        .into_iter()
-        .flatten()
-        .map(|story| Story { ..*story })
-        .collect()
+    [
+        runbooks::STORIES,
+        alert::STORIES,
+        bystanders::STORIES,
+        outage::STORIES,
+        crash_points::STORIES,
+    ]
+    .into_iter()
+    .flatten()
+    .map(|story| Story { ..*story })
+    .collect()
 }
 
 /// Starts the lab, plays all stories and takes the lab down.
@@ -40,7 +46,9 @@ pub fn run_all(long: bool, tally: &mut Tally) -> Result<()> {
     let played = lab.install_agent(&agent::rbac()?).map(|_| {
         for story in all() {
             if story.long && !long {
-                tally.skipped.insert(story.name.to_owned(), "only with --long".to_owned());
+                tally
+                    .skipped
+                    .insert(story.name.to_owned(), "only with --long".to_owned());
                 continue;
             }
             progress.say(story.name);

@@ -23,13 +23,17 @@ impl Fault for NodeNotReady {
     }
     fn inject(&self, stage: &Stage<'_>) -> Result<()> {
         stage.lab.stop_kubelet(Node::Two)?;
-        stage.lab.await_node(Node::Two, false, Duration::from_secs(60))
+        stage
+            .lab
+            .await_node(Node::Two, false, Duration::from_secs(60))
     }
     fn ending(&self) -> Ending {
         Ending::Contained
     }
     fn judge(&self, stage: &Stage<'_>, writes: &[Write]) -> Result<Result<(), String>> {
-        let node = stage.lab.get(&format!("/api/v1/nodes/{}", Node::Two.name()))?;
+        let node = stage
+            .lab
+            .get(&format!("/api/v1/nodes/{}", Node::Two.name()))?;
         if node["spec"]["unschedulable"] != true {
             return Ok(Err("the node is not cordoned".to_owned()));
         }
@@ -37,7 +41,9 @@ impl Fault for NodeNotReady {
     }
     fn clean_up(&self, stage: &Stage<'_>) -> Result<()> {
         stage.lab.continue_kubelet(Node::Two)?;
-        stage.lab.await_node(Node::Two, true, Duration::from_secs(60))?;
+        stage
+            .lab
+            .await_node(Node::Two, true, Duration::from_secs(60))?;
         stage.lab.kubectl(&["uncordon", Node::Two.name()])?;
         stage.remove()
     }

@@ -21,7 +21,9 @@ impl Fault for Oom {
     }
     fn inject(&self, stage: &Stage<'_>) -> Result<()> {
         let limits = "        resources: {limits: {memory: 96Mi}}\n";
-        stage.lab.apply(&stage.deployment(&["alloc", "-mb", "150"], limits))?;
+        stage
+            .lab
+            .apply(&stage.deployment(&["alloc", "-mb", "150"], limits))?;
         Ok(())
     }
     fn ending(&self) -> Ending {

@@ -25,7 +25,10 @@ fn alert_and_watch_join(lab: &Lab) -> Result<()> {
 }
 
 fn deliver(lab: &Lab, agent: &Agent<'_>) -> Result<()> {
-    let fault = FAULTS.iter().find(|f| f.name() == "image_pull").context("image_pull is a fault")?;
+    let fault = FAULTS
+        .iter()
+        .find(|f| f.name() == "image_pull")
+        .context("image_pull is a fault")?;
     let stage = Stage::new(lab, "alert", &tag())?;
     fault.prepare(&stage)?;
     fault.inject(&stage)?;
@@ -35,8 +38,12 @@ fn deliver(lab: &Lab, agent: &Agent<'_>) -> Result<()> {
         let waits = |pod: &&serde_json::Value| {
             !pod["status"]["containerStatuses"][0]["state"]["waiting"].is_null()
         };
-        let found = pods["items"].as_array().and_then(|items| items.iter().find(waits));
-        let name = found.and_then(|pod| pod["metadata"]["name"].as_str()).map(str::to_owned);
+        let found = pods["items"]
+            .as_array()
+            .and_then(|items| items.iter().find(waits));
+        let name = found
+            .and_then(|pod| pod["metadata"]["name"].as_str())
+            .map(str::to_owned);
         Ok(name.ok_or_else(|| "none yet".to_owned()))
     })?;
     let labels = json!({
@@ -47,19 +54,30 @@ fn deliver(lab: &Lab, agent: &Agent<'_>) -> Result<()> {
     lab.send_alerts(&alert)?;
     let limit = Duration::from_secs(60);
     let waiting = agent.await_incident(&stage.name, &["waiting"], limit)?;
-    let id = waiting["id"].as_str().context("an incident has an id")?.to_owned();
-    until("the alert to be on the incident's record", Duration::from_secs(20), || {
-        let shown = agent.incident(&id)?;
-        let events = shown["events"].as_array().cloned().unwrap_or_default();
-        let heard = events.iter().any(|e| {
-            ["webhook_received", "merged"].contains(&e["kind"].as_str().unwrap_or_default())
-        });
-        Ok(if heard { Ok(()) } else { Err(format!("{} events", events.len())) })
-    })?;
+    let id = waiting["id"]
+        .as_str()
+        .context("an incident has an id")?
+        .to_owned();
+    until(
+        "the alert to be on the incident's record",
+        Duration::from_secs(20),
+        || {
+            let shown = agent.incident(&id)?;
+            let events = shown["events"].as_array().cloned().unwrap_or_default();
+            let heard = events.iter().any(|e| {
+                ["webhook_received", "merged"].contains(&e["kind"].as_str().unwrap_or_default())
+            });
+            Ok(if heard {
+                Ok(())
+            } else {
+                Err(format!("{} events", events.len()))
+            })
+        },
+    )?;
     let open = agent.incidents()?;
-    let on_it = open.iter().filter(|i| {
-        i["phase"] != "closed" && i["owner"]["namespace"] == stage.namespace.as_str()
-    });
+    let on_it = open
+        .iter()
+        .filter(|i| i["phase"] != "closed" && i["owner"]["namespace"] == stage.namespace.as_str());
     let count = on_it.count();
     stage.remove()?;
     ensure!(count == 1, "{count} open incidents on one workload");

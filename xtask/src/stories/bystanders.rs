@@ -11,10 +11,26 @@ use crate::faults::Stage;
 use crate::lab::{Lab, until};
 
 pub static STORIES: &[Story] = &[
-    Story { name: "healthy_rolling_update_opens_nothing", long: false, play: healthy_update },
-    Story { name: "paused_rollout_is_left_alone", long: false, play: paused_rollout },
-    Story { name: "bare_pod_is_never_deleted", long: false, play: bare_pod },
-    Story { name: "workload_of_a_custom_resource_asks", long: false, play: custom_owner },
+    Story {
+        name: "healthy_rolling_update_opens_nothing",
+        long: false,
+        play: healthy_update,
+    },
+    Story {
+        name: "paused_rollout_is_left_alone",
+        long: false,
+        play: paused_rollout,
+    },
+    Story {
+        name: "bare_pod_is_never_deleted",
+        long: false,
+        play: bare_pod,
+    },
+    Story {
+        name: "workload_of_a_custom_resource_asks",
+        long: false,
+        play: custom_owner,
+    },
 ];
 
 /// Two updates of a healthy Deployment, and nothing is opened and nothing written.
@@ -24,15 +40,22 @@ fn healthy_update(lab: &Lab) -> Result<()> {
     stage.roll_out(&stage.deployment(&["serve"], ""))?;
     for value in ["2", "3"] {
         stage.change_container(&json!({ "env": [{ "name": "VERSION", "value": value }] }))?;
-        until("the update", Duration::from_secs(60), || stage.is_available())?;
+        until("the update", Duration::from_secs(60), || {
+            stage.is_available()
+        })?;
     }
     let opened = agent.incidents()?;
     let writes = stage.writes()?;
     stage.remove()?;
-    let of: Vec<_> =
-        opened.iter().filter(|i| i["owner"]["namespace"] == stage.namespace.as_str()).collect();
+    let of: Vec<_> = opened
+        .iter()
+        .filter(|i| i["owner"]["namespace"] == stage.namespace.as_str())
+        .collect();
     ensure!(of.is_empty(), "a healthy update opened {of:?}");
-    ensure!(writes.is_empty(), "a healthy update made it write {writes:?}");
+    ensure!(
+        writes.is_empty(),
+        "a healthy update made it write {writes:?}"
+    );
     Ok(())
 }
 
@@ -78,21 +101,35 @@ fn custom_owner(lab: &Lab) -> Result<()> {
         },
     });
     lab.apply(&definition.to_string())?;
-    lab.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", &format!("crd/shops.{group}")])?;
+    lab.kubectl(&[
+        "wait",
+        "--for=condition=Established",
+        "--timeout=30s",
+        &format!("crd/shops.{group}"),
+    ])?;
     let shop = json!({
         "apiVersion": format!("{group}/v1"), "kind": "Shop",
         "metadata": { "name": "shop", "namespace": stage.namespace },
     });
     until("the new kind to be served", Duration::from_secs(30), || {
-        Ok(lab.apply(&shop.to_string()).map(drop).map_err(|error| format!("{error:#}")))
+        Ok(lab
+            .apply(&shop.to_string())
+            .map(drop)
+            .map_err(|error| format!("{error:#}")))
     })?;
     let path = format!("/apis/{group}/v1/namespaces/{}/shops/shop", stage.namespace);
-    let uid = lab.get(&path)?["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+    let uid = lab.get(&path)?["metadata"]["uid"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
     let manifest = stage.deployment(&["serve"], "");
-    let manifest = manifest.replacen("metadata: {name:", "metadata: {ownerReferences: [OWNER], name:", 1);
-    let owner = format!(
-        "{{apiVersion: {group}/v1, kind: Shop, name: shop, uid: {uid}, controller: true}}"
+    let manifest = manifest.replacen(
+        "metadata: {name:",
+        "metadata: {ownerReferences: [OWNER], name:",
+        1,
     );
+    let owner =
+        format!("{{apiVersion: {group}/v1, kind: Shop, name: shop, uid: {uid}, controller: true}}");
     stage.roll_out(&manifest.replacen("OWNER", &owner, 1))?;
     stage.change_container(&json!({ "image": "img.test/app:nowhere" }))?;
     keeps_off(&agent, &stage, "shop")

@@ -10,14 +10,25 @@ use crate::faults::{FAULTS, Stage};
 use crate::lab::{Lab, until};
 
 pub static STORIES: &[Story] = &[
-    Story { name: "api_server_away_in_mid_step", long: false, play: api_server_away },
-    Story { name: "revoked_right_to_patch_asks", long: false, play: revoked_right },
+    Story {
+        name: "api_server_away_in_mid_step",
+        long: false,
+        play: api_server_away,
+    },
+    Story {
+        name: "revoked_right_to_patch_asks",
+        long: false,
+        play: revoked_right,
+    },
 ];
 
 /// Away for 60 s after the fault is seen: no incident is lost, and it is repaired once.
 fn api_server_away(lab: &Lab) -> Result<()> {
     let agent = Agent::start(lab, Settings::auto())?;
-    let fault = FAULTS.iter().find(|f| f.name() == "image_pull").context("image_pull is a fault")?;
+    let fault = FAULTS
+        .iter()
+        .find(|f| f.name() == "image_pull")
+        .context("image_pull is a fault")?;
     let stage = Stage::new(lab, "outage", &tag())?;
     fault.prepare(&stage)?;
     fault.inject(&stage)?;
@@ -26,9 +37,11 @@ fn api_server_away(lab: &Lab) -> Result<()> {
     lab.stop_apiserver()?;
     std::thread::sleep(Duration::from_secs(60));
     lab.start_apiserver()?;
-    until("the repair after the outage", Duration::from_secs(120), || {
-        fault.judge(&stage, &stage.writes()?)
-    })?;
+    until(
+        "the repair after the outage",
+        Duration::from_secs(120),
+        || fault.judge(&stage, &stage.writes()?),
+    )?;
     agent.await_incident(&stage.name, &["closed"], Duration::from_secs(60))?;
     stage.remove()
 }
@@ -36,7 +49,10 @@ fn api_server_away(lab: &Lab) -> Result<()> {
 /// The account may no longer patch: a person is asked, and nothing else is tried.
 fn revoked_right(lab: &Lab) -> Result<()> {
     let agent = Agent::start(lab, Settings::auto())?;
-    let fault = FAULTS.iter().find(|f| f.name() == "crash_loop").context("crash_loop is a fault")?;
+    let fault = FAULTS
+        .iter()
+        .find(|f| f.name() == "crash_loop")
+        .context("crash_loop is a fault")?;
     let stage = Stage::new(lab, "revoked", &tag())?;
     fault.prepare(&stage)?;
     lab.kubectl(&["delete", "clusterrolebinding", "nightshift-write"])?;
@@ -46,7 +62,14 @@ fn revoked_right(lab: &Lab) -> Result<()> {
     lab.install_agent(&agent::rbac()?)?;
     stage.remove()?;
     waiting?;
-    ensure!(writes.iter().all(|write| !write.is_done()), "it wrote: {writes:?}");
-    ensure!(writes.len() <= 3, "it tried {} times: {writes:?}", writes.len());
+    ensure!(
+        writes.iter().all(|write| !write.is_done()),
+        "it wrote: {writes:?}"
+    );
+    ensure!(
+        writes.len() <= 3,
+        "it tried {} times: {writes:?}",
+        writes.len()
+    );
     Ok(())
 }

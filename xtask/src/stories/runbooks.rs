@@ -11,9 +11,21 @@ use crate::faults::{Ending, FAULTS, Stage};
 use crate::lab::Lab;
 
 pub static STORIES: &[Story] = &[
-    Story { name: "demo_all_six_endings_are_right", long: false, play: all_six_endings_are_right },
-    Story { name: "demo_with_the_agent_off_fails", long: false, play: with_the_agent_off_fails },
-    Story { name: "recommend_writes_nothing", long: false, play: recommend_writes_nothing },
+    Story {
+        name: "demo_all_six_endings_are_right",
+        long: false,
+        play: all_six_endings_are_right,
+    },
+    Story {
+        name: "demo_with_the_agent_off_fails",
+        long: false,
+        play: with_the_agent_off_fails,
+    },
+    Story {
+        name: "recommend_writes_nothing",
+        long: false,
+        play: recommend_writes_nothing,
+    },
 ];
 
 fn all_six_endings_are_right(lab: &Lab) -> Result<()> {
@@ -24,9 +36,15 @@ fn all_six_endings_are_right(lab: &Lab) -> Result<()> {
 
 /// A judge that cannot say no proves nothing.
 fn with_the_agent_off_fails(lab: &Lab) -> Result<()> {
-    for fault in FAULTS.iter().filter(|fault| fault.ending() == Ending::Repaired) {
+    for fault in FAULTS
+        .iter()
+        .filter(|fault| fault.ending() == Ending::Repaired)
+    {
         if demo::one(lab, *fault, &tag(), None)?.is_ok() {
-            bail!("the judge finds {} repaired, and no agent was there", fault.name());
+            bail!(
+                "the judge finds {} repaired, and no agent was there",
+                fault.name()
+            );
         }
     }
     Ok(())
@@ -44,10 +62,18 @@ fn recommend_writes_nothing(lab: &Lab) -> Result<()> {
         let writes = stage.writes()?;
         fault.clean_up(&stage)?;
         let waiting = waiting?;
-        ensure!(writes.is_empty(), "{}: the audit log has {writes:?}", fault.name());
+        ensure!(
+            writes.is_empty(),
+            "{}: the audit log has {writes:?}",
+            fault.name()
+        );
         let recommended = !waiting["action_recommended"].is_null();
         let due = fault.ending() == Ending::Repaired;
-        ensure!(recommended || !due, "{}: no action is recommended: {waiting}", fault.name());
+        ensure!(
+            recommended || !due,
+            "{}: no action is recommended: {waiting}",
+            fault.name()
+        );
     }
     Ok(())
 }
