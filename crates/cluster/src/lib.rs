@@ -1,6 +1,13 @@
 //! Eyes and hands: the only code that talks to a Kubernetes API server.
 
+pub mod client;
+pub mod clock;
+pub mod eyes;
 pub mod failpoint;
+mod read_only;
 pub mod template;
 
+pub use client::{Clients, ConnectError, connect};
+pub use clock::{Clock, SystemClock, within};
+pub use eyes::{Eyes, Heard, Hearing, Limits};
 pub use template::template_digest;
