@@ -10,5 +10,6 @@ pub mod cli;
 pub mod intake;
 pub mod journal;
 pub mod metrics;
+pub mod output;
 pub mod serve;
 pub mod store;

@@ -1,1 +1,306 @@
-//! Metrics for Prometheus.
+//! Metrics for Prometheus: a projection of what the engine was told and decided, kept by one hook,
+//! [`Metrics::observe`]. Labels take few values each: no names of workloads, no text.
+
+use jiff::Timestamp;
+use nightshift_core::engine::{Checkpoint, Decision, Effect, Input};
+use nightshift_core::guard::{Ruling, Verdict};
+use nightshift_core::history::ActOutcome;
+use nightshift_core::ids::{IncidentId, PermitId};
+use nightshift_core::incident::{Incident, Outcome, Phase};
+use nightshift_core::record::{Entry, EntryKind};
+use nightshift_core::signal::{Signal, SignalBody};
+use nightshift_core::world::{Coverage, Source};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Metric, Registry};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+/// Content type of [`Metrics::render`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Upper bounds in seconds: detection is meant to take less than one, persistence adds minutes.
+const DETECTION_BUCKETS: [f64; 12] = [
+    0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0,
+];
+/// Upper bounds in seconds, from the opening of an incident to its verified end.
+const MITIGATION_BUCKETS: [f64; 10] = [
+    5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 14400.0,
+];
+
+type Labels = Vec<(&'static str, String)>;
+type Counters = Family<Labels, Counter>;
+
+/// All metrics of one agent.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    signals: Counters,
+    rejected: Counter,
+    suppressed: Counter,
+    opened: Counters,
+    closed: Counters,
+    actions: Counters,
+    rulings: Counters,
+    open: Gauge,
+    waiting: Gauge,
+    blind: Family<Labels, Gauge>,
+    detection: Histogram,
+    mitigation: Histogram,
+    /// What the counters need to remember between inputs.
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    incidents: BTreeMap<IncidentId, KnownIncident>,
+    /// Action words of writes that are out.
+    words: BTreeMap<PermitId, &'static str>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct KnownIncident {
+    is_waiting: bool,
+    is_diagnosed: bool,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("nightshift");
+        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "Version of the agent", build);
+        let r = &mut registry;
+        Self {
+            signals: add(r, "signals", "Signals heard, by where they came from"),
+            rejected: add(r, "alerts_rejected", "Alerts that could not be used"),
+            suppressed: add(
+                r,
+                "alerts_suppressed",
+                "Alerts that repeat one being handled",
+            ),
+            opened: add(
+                r,
+                "incidents_opened",
+                "Incidents opened, by fault class at the opening",
+            ),
+            closed: add(r, "incidents_closed", "Incidents closed, by how they ended"),
+            actions: add(
+                r,
+                "actions",
+                "Writes to the cluster, by action and what became of them",
+            ),
+            rulings: add(
+                r,
+                "gate_rulings",
+                "Rulings of the guard, by gate and verdict",
+            ),
+            open: add(r, "incidents_open", "Incidents that are not closed"),
+            waiting: add(
+                r,
+                "incidents_waiting_for_person",
+                "Open incidents that wait for a person",
+            ),
+            blind: add(
+                r,
+                "source_blind",
+                "1 where a source of the cluster is not seen, else 0",
+            ),
+            detection: add_as(
+                r,
+                "detection_seconds",
+                "From when the cluster says that a fault began to its first diagnosis",
+                Histogram::new(DETECTION_BUCKETS),
+            ),
+            mitigation: add_as(
+                r,
+                "mitigation_seconds",
+                "From the opening of an incident to its verified repair",
+                Histogram::new(MITIGATION_BUCKETS),
+            ),
+            known: Mutex::default(),
+            registry,
+        }
+    }
+}
+
+fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    add_as(registry, name, help, M::default())
+}
+
+fn add_as<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+impl Metrics {
+    /// Counts one input and what was decided on it. To be called once for each, after the commit.
+    pub fn observe(&self, input: &Input, decision: &Decision, at: Timestamp) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match input {
+            Input::Start(checkpoint) => started(&mut known, checkpoint),
+            Input::Signal(signal) => self.heard(signal),
+            Input::Rejected { .. } => drop(self.rejected.inc()),
+            Input::Acted { permit, outcome } => self.acted(&mut known, permit, outcome),
+            Input::Observed { .. }
+            | Input::NotObserved { .. }
+            | Input::Rehearsed { .. }
+            | Input::KnownGood { .. }
+            | Input::Stopping
+            | Input::Tick => {}
+        }
+        for entry in &decision.batch.entries {
+            self.recorded(entry);
+        }
+        for effect in &decision.effects {
+            if let Effect::Act(permit) = effect {
+                known
+                    .words
+                    .insert(permit.id().clone(), permit.step().action.word());
+            }
+        }
+        for incident in &decision.batch.incidents {
+            self.changed(&mut known, incident, at);
+        }
+        let waiting = known
+            .incidents
+            .values()
+            .filter(|incident| incident.is_waiting)
+            .count();
+        self.open.set(gauge(known.incidents.len()));
+        self.waiting.set(gauge(waiting));
+    }
+
+    /// Says which sources are seen now.
+    pub fn set_coverage(&self, coverage: &BTreeMap<Source, Coverage>) {
+        for (source, coverage) in coverage {
+            let is_blind = matches!(coverage, Coverage::Blind { .. });
+            let labels = vec![("source", format!("{source:?}"))];
+            self.blind.get_or_create(&labels).set(i64::from(is_blind));
+        }
+    }
+
+    /// All metrics in the text format of OpenMetrics.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing to a String never fails");
+        text
+    }
+
+    fn heard(&self, signal: &Signal) {
+        let source = match signal.body {
+            SignalBody::Watch => "watch",
+            SignalBody::Alert(_) => "alertmanager",
+        };
+        self.signals
+            .get_or_create(&vec![("source", source.to_owned())])
+            .inc();
+    }
+
+    fn acted(&self, known: &mut Known, permit: &PermitId, outcome: &ActOutcome) {
+        let outcome = match outcome {
+            ActOutcome::Done { .. } => "done",
+            ActOutcome::Refused { .. } => "refused",
+            ActOutcome::Blocked { .. } => "blocked",
+            ActOutcome::Stale { .. } => "stale",
+            ActOutcome::Expired => "expired",
+            ActOutcome::Unknown { .. } => "unknown",
+            ActOutcome::NotDone { .. } => "not_done",
+        };
+        // A write without an answer is read back: its word is needed once more.
+        let word = match outcome {
+            "unknown" => known.words.get(permit).copied(),
+            _ => known.words.remove(permit),
+        };
+        let Some(word) = word else { return };
+        let labels = vec![("action", word.to_owned()), ("outcome", outcome.to_owned())];
+        self.actions.get_or_create(&labels).inc();
+    }
+
+    fn recorded(&self, entry: &Entry) {
+        if entry.kind == EntryKind::Suppressed {
+            self.suppressed.inc();
+        }
+        if entry.kind != EntryKind::Ruled {
+            return;
+        }
+        let rulings = entry.body.get("rulings").cloned().unwrap_or_default();
+        for Ruling {
+            gate,
+            verdict,
+            reason: _,
+        } in serde_json::from_value::<Vec<Ruling>>(rulings).unwrap_or_default()
+        {
+            let verdict = match verdict {
+                Verdict::Pass => "pass",
+                Verdict::Ask => "ask",
+                Verdict::Deny => "deny",
+            };
+            let labels = vec![("gate", gate), ("verdict", verdict.to_owned())];
+            self.rulings.get_or_create(&labels).inc();
+        }
+    }
+
+    fn changed(&self, known: &mut Known, incident: &Incident, at: Timestamp) {
+        let before = known.incidents.get(&incident.id).copied();
+        if before.is_none() {
+            let class = incident.fingerprint.class.to_string();
+            self.opened.get_or_create(&vec![("class", class)]).inc();
+        }
+        if let Some(diagnosis) = &incident.diagnosis
+            && before.is_none_or(|before| !before.is_diagnosed)
+        {
+            self.detection.observe(seconds_between(diagnosis.since, at));
+        }
+        let Some(outcome) = &incident.outcome else {
+            known
+                .incidents
+                .insert(incident.id.clone(), KnownIncident::of(incident));
+            return;
+        };
+        known.incidents.remove(&incident.id);
+        let outcome = match outcome {
+            Outcome::Fixed => "fixed",
+            Outcome::Recovered => "recovered",
+            Outcome::Merged(_) => "merged",
+            Outcome::Gone => "gone",
+        };
+        self.closed
+            .get_or_create(&vec![("outcome", outcome.to_owned())])
+            .inc();
+        if incident.outcome == Some(Outcome::Fixed) {
+            self.mitigation
+                .observe(seconds_between(incident.opened_at, at));
+        }
+    }
+}
+
+impl KnownIncident {
+    fn of(incident: &Incident) -> Self {
+        Self {
+            is_waiting: incident.phase == Phase::Waiting,
+            is_diagnosed: incident.diagnosis.is_some(),
+        }
+    }
+}
+
+fn started(known: &mut Known, checkpoint: &Checkpoint) {
+    let open = checkpoint.open.iter();
+    known.incidents = open.map(|i| (i.id.clone(), KnownIncident::of(i))).collect();
+    let acts = checkpoint.history.acts.iter();
+    known.words = acts
+        .filter(|act| matches!(act.outcome, None | Some(ActOutcome::Unknown { .. })))
+        .map(|act| (act.permit.clone(), act.step.action.word()))
+        .collect();
+}
+
+fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
+    to.duration_since(from).as_secs_f64().max(0.0)
+}
+
+fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

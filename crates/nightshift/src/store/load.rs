@@ -10,7 +10,7 @@ use nightshift_core::history::{Act, History};
 use nightshift_core::ids::{ClusterUid, Digest, IncidentId, PermitId, Uid};
 use nightshift_core::incident::{Incident, Phase};
 use nightshift_core::record::{Entry, EntryKind};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 use std::collections::BTreeMap;
 
@@ -34,6 +34,8 @@ pub struct Filter {
     pub class: Option<FaultClass>,
     /// Of an owner in this namespace.
     pub namespace: Option<String>,
+    /// Whose newest alert has this name.
+    pub alert_name: Option<String>,
 }
 
 /// Some incidents, newest first, and how many there are in all.
@@ -46,7 +48,7 @@ pub struct Page {
 }
 
 /// One row of an incident's record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recorded {
     /// The input of the journal that it was recorded with.
     pub seq: Seq,
@@ -169,13 +171,15 @@ impl Store {
                  AND ($2 IS NULL OR phase = $2)
                  AND ($3 IS NULL OR (CASE WHEN phase = 'closed' THEN 0 ELSE 1 END) = $3)
                  AND ($4 IS NULL OR class = $4) AND ($5 IS NULL OR namespace = $5)
-             ORDER BY opened_at DESC, id DESC LIMIT $6 OFFSET $7",
+                 AND ($6 IS NULL OR alert_name = $6)
+             ORDER BY opened_at DESC, id DESC LIMIT $7 OFFSET $8",
         )
         .bind(cluster)
         .bind(phase.as_deref())
         .bind(open)
         .bind(class.as_deref())
         .bind(filter.namespace.as_deref())
+        .bind(filter.alert_name.as_deref())
         .bind(i64::from(limit))
         .bind(i64::from(offset))
         .fetch_all(&self.pool)
@@ -184,13 +188,15 @@ impl Store {
             "SELECT COUNT(*) FROM incidents WHERE ($1 IS NULL OR cluster = $1)
                  AND ($2 IS NULL OR phase = $2)
                  AND ($3 IS NULL OR (CASE WHEN phase = 'closed' THEN 0 ELSE 1 END) = $3)
-                 AND ($4 IS NULL OR class = $4) AND ($5 IS NULL OR namespace = $5)",
+                 AND ($4 IS NULL OR class = $4) AND ($5 IS NULL OR namespace = $5)
+                 AND ($6 IS NULL OR alert_name = $6)",
         )
         .bind(cluster)
         .bind(phase.as_deref())
         .bind(open)
         .bind(class.as_deref())
         .bind(filter.namespace.as_deref())
+        .bind(filter.alert_name.as_deref())
         .fetch_one(&self.pool)
         .await?;
         Ok(Page {
