@@ -1,0 +1,443 @@
+//! One incident as a story for people: what was seen, why that is the cause, what the gates said,
+//! what was written and whether it helped. Everything in it stands in the record.
+
+use crate::output::{Style, Tone, age};
+use crate::serve::incidents::{IncidentReply, PastIncident};
+use crate::store::Recorded;
+use jiff::Timestamp;
+use nightshift_core::diagnose::{Change, ChangeKind, Diagnosis, Evidence};
+use nightshift_core::guard::{Rehearsal, Ruling, Verdict};
+use nightshift_core::history::ActOutcome;
+use nightshift_core::incident::{Attempt, Incident, Outcome, Phase};
+use nightshift_core::record::EntryKind;
+use nightshift_core::signal::SignalBody;
+
+/// Width where the terminal's is not known.
+const WIDTH: usize = 100;
+/// Earlier incidents that are listed.
+const PAST: usize = 5;
+
+/// Tells it.
+pub(super) fn tell(reply: &IncidentReply, style: Style) -> String {
+    let IncidentReply {
+        incident,
+        events,
+        analysis_markdown,
+        past_incidents,
+    } = reply;
+    let mut page = Page::new(style);
+    head(&mut page, incident);
+    match &incident.diagnosis {
+        Some(diagnosis) => why(&mut page, diagnosis),
+        None => page.section("WHY", "no diagnosis yet"),
+    }
+    action(&mut page, incident, events);
+    record(&mut page, events);
+    past(&mut page, past_incidents);
+    if let Some(analysis) = analysis_markdown {
+        page.section("ANALYSIS", "");
+        page.indented(2, Tone::Plain, analysis.trim_end());
+    }
+    page.text
+}
+
+/// The text as it grows.
+struct Page {
+    text: String,
+    style: Style,
+    width: usize,
+}
+
+impl Page {
+    fn new(style: Style) -> Self {
+        let width = style.width.map_or(WIDTH, usize::from).max(40);
+        Self {
+            text: String::new(),
+            style,
+            width,
+        }
+    }
+
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line.trim_end());
+        self.text.push('\n');
+    }
+
+    fn section(&mut self, title: &str, more: &str) {
+        self.line("");
+        let title = self.style.paint(Tone::Strong, title);
+        let more = self.style.paint(Tone::Plain, more);
+        self.line(&format!("{title}  {more}"));
+    }
+
+    /// A label and its value, wrapped behind it.
+    fn field(&mut self, label: &str, tone: Tone, value: &str) {
+        self.labelled(&format!("  {label:<11}"), label, tone, value);
+    }
+
+    /// A line of a list with a short mark in front.
+    fn item(&mut self, mark: &str, tone: Tone, text: &str) {
+        self.labelled(&format!("    {mark} "), mark, tone, text);
+    }
+
+    fn labelled(&mut self, front: &str, label: &str, tone: Tone, value: &str) {
+        let indent = front.chars().count();
+        let painted = self.style.paint(tone, label);
+        let front = front.replacen(label, &painted, usize::from(!label.is_empty()));
+        for (n, line) in wrap(value, self.width.saturating_sub(indent))
+            .iter()
+            .enumerate()
+        {
+            let line = self.style.paint(Tone::Plain, line);
+            if n == 0 {
+                self.line(&format!("{front}{line}"));
+            } else {
+                self.line(&format!("{:indent$}{line}", ""));
+            }
+        }
+    }
+
+    fn indented(&mut self, indent: usize, tone: Tone, text: &str) {
+        for line in text.lines() {
+            for part in wrap(line, self.width.saturating_sub(indent)) {
+                let part = self.style.paint(tone, &part);
+                self.line(&format!("{:indent$}{part}", ""));
+            }
+        }
+    }
+}
+
+/// Breaks at spaces; a longer word stays whole, so that it can be copied. At least one line.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for paragraph in text.split('\n') {
+        let leading: String = paragraph.chars().take_while(|c| *c == ' ').collect();
+        let mut line = leading.clone();
+        for word in paragraph.split_whitespace() {
+            let is_first = line.len() == leading.len();
+            if !is_first && line.chars().count() + 1 + word.chars().count() > width {
+                lines.push(std::mem::replace(&mut line, leading.clone()));
+            } else if !is_first {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        lines.push(line);
+    }
+    lines
+}
+
+fn head(page: &mut Page, incident: &Incident) {
+    let id = page.style.paint(Tone::Strong, incident.id.as_str());
+    let (tone, state) = state(incident);
+    let state = page.style.paint(tone, &state);
+    let what = page.style.paint(
+        Tone::Strong,
+        &format!("{} on {}", incident.fingerprint.class, incident.owner),
+    );
+    page.line(&format!("{id}  {what}  {state}"));
+    if let Some(reason) = &incident.waiting_for {
+        page.field("waits for", Tone::Warn, reason);
+    }
+    let opened = moment(incident.opened_at);
+    let times = match incident.closed_at {
+        Some(at) => {
+            let after = age(at.duration_since(incident.opened_at));
+            format!("{opened}, closed {} after {after}", moment(at))
+        }
+        None => opened,
+    };
+    page.field("opened", Tone::Dim, &times);
+    page.field("subject", Tone::Dim, &incident.subject.to_string());
+    for signal in &incident.alerts {
+        let SignalBody::Alert(alert) = &signal.body else {
+            continue;
+        };
+        let is_firing = incident.firing.contains_key(&signal.fingerprint);
+        let state = if is_firing { "fires" } else { "resolved" };
+        let heard = moment(signal.heard_at);
+        page.field(
+            "alert",
+            Tone::Dim,
+            &format!("{} {state}, heard {heard}", alert.name),
+        );
+    }
+    if let Some(previous) = &incident.previous {
+        page.field(
+            "again",
+            Tone::Warn,
+            &format!("the same fault was {previous}"),
+        );
+    }
+}
+
+/// Where an incident stands, in few words.
+pub(super) fn state(incident: &Incident) -> (Tone, String) {
+    match (incident.phase, &incident.outcome) {
+        (_, Some(Outcome::Fixed)) => (Tone::Good, "fixed".to_owned()),
+        (_, Some(Outcome::Recovered)) => (Tone::Good, "recovered".to_owned()),
+        (_, Some(Outcome::Merged(into))) => (Tone::Dim, format!("merged into {into}")),
+        (_, Some(Outcome::Gone)) => (Tone::Dim, "gone".to_owned()),
+        (Phase::Waiting, None) => (Tone::Warn, incident.phase.to_string()),
+        (_, None) => (Tone::Plain, incident.phase.to_string()),
+    }
+}
+
+fn why(page: &mut Page, diagnosis: &Diagnosis) {
+    let container = diagnosis.container.as_deref();
+    let container = container
+        .map(|name| format!(", container {name}"))
+        .unwrap_or_default();
+    page.section(
+        "WHY",
+        &format!(
+            "{} ({}){container}, since {}",
+            diagnosis.class,
+            diagnosis.reason,
+            moment(diagnosis.since)
+        ),
+    );
+    for (n, step) in diagnosis.path.iter().enumerate() {
+        page.item(if n == 0 { " " } else { "→" }, Tone::Dim, step);
+    }
+    page.field("evidence", Tone::Dim, "");
+    for evidence in &diagnosis.evidence {
+        evidence_line(page, evidence);
+    }
+    page.field("confidence", Tone::Dim, &diagnosis.confidence.to_string());
+    for row in &diagnosis.confidence_rows {
+        page.item("·", Tone::Dim, row);
+    }
+    if !diagnosis.changes.is_empty() {
+        page.field("changed", Tone::Dim, "");
+        for change in &diagnosis.changes {
+            page.item("·", Tone::Dim, &change_line(change));
+        }
+    }
+    for (source, reason) in &diagnosis.blind {
+        page.field("not seen", Tone::Warn, &format!("{source:?}: {reason}"));
+    }
+}
+
+fn evidence_line(page: &mut Page, evidence: &Evidence) {
+    let at = evidence
+        .at
+        .map(|at| format!(" ({})", moment(at)))
+        .unwrap_or_default();
+    let source = format!("{:?}", evidence.source).to_lowercase();
+    let (tone, against) = if evidence.supports {
+        (Tone::Good, "")
+    } else {
+        (Tone::Bad, "against: ")
+    };
+    let text = format!(
+        "{source}: {against}{}{at} [{}]",
+        evidence.fact, evidence.object
+    );
+    page.item(evidence.id.as_str(), tone, &text);
+}
+
+fn change_line(change: &Change) -> String {
+    let what = match change.kind {
+        ChangeKind::Revision => "new revision of",
+        ChangeKind::ConfigMap => "edit of",
+    };
+    let by = change
+        .by
+        .as_deref()
+        .map(|by| format!(" by {by}"))
+        .unwrap_or_default();
+    let explains = if change.explains_fault {
+        ", shortly before the fault"
+    } else {
+        ""
+    };
+    format!(
+        "{what} {} at {}{by}{explains}",
+        change.object,
+        moment(change.at)
+    )
+}
+
+fn action(page: &mut Page, incident: &Incident, events: &[Recorded]) {
+    let runbook = incident
+        .runbook
+        .as_ref()
+        .map_or("no runbook", |id| id.as_str());
+    page.section("WHAT", runbook);
+    if let Some(step) = &incident.step {
+        page.field(
+            "step",
+            Tone::Dim,
+            &format!("{} of {}", step.runbook_step, step.runbook),
+        );
+        for ask in &step.asks {
+            page.field("asks", Tone::Warn, ask);
+        }
+    }
+    for (label, tone, text) in [
+        ("taken", Tone::Good, &incident.action_taken),
+        ("recommended", Tone::Warn, &incident.action_recommended),
+        ("error", Tone::Bad, &incident.action_error),
+    ] {
+        if let Some(text) = text {
+            page.field(label, tone, text);
+        }
+    }
+    rehearsal(page, events);
+    rulings(page, &incident.rulings);
+    for attempt in &incident.attempts {
+        written(page, attempt);
+    }
+}
+
+/// The newest rehearsal, from the record.
+fn rehearsal(page: &mut Page, events: &[Recorded]) {
+    let ruled = events
+        .iter()
+        .rev()
+        .find(|event| event.entry.kind == EntryKind::Ruled);
+    let found = ruled.and_then(|event| event.entry.body.get("rehearsal"));
+    let Some(rehearsal) = found.and_then(|found| serde_json::from_value(found.clone()).ok()) else {
+        return;
+    };
+    let (tone, text, diff) = match rehearsal {
+        Rehearsal::Accepted { diff } => {
+            (Tone::Dim, "the API server would take it".to_owned(), diff)
+        }
+        Rehearsal::Local { diff, why } => (Tone::Warn, format!("computed here: {why}"), diff),
+        Rehearsal::Refused { why } => (Tone::Bad, format!("would be refused: {why}"), Vec::new()),
+        Rehearsal::Stale { why } => (Tone::Warn, format!("the target changed: {why}"), Vec::new()),
+        Rehearsal::Failed { why } => (Tone::Bad, format!("no answer: {why}"), Vec::new()),
+    };
+    page.field("rehearsed", tone, &text);
+    for line in diff {
+        page.item("±", Tone::Dim, &line);
+    }
+}
+
+fn rulings(page: &mut Page, rulings: &[Ruling]) {
+    if rulings.is_empty() {
+        return;
+    }
+    page.field("gates", Tone::Dim, "");
+    let longest = rulings
+        .iter()
+        .map(|ruling| ruling.gate.chars().count())
+        .max()
+        .unwrap_or(0);
+    for ruling in rulings {
+        let (tone, mark) = match ruling.verdict {
+            Verdict::Pass => (Tone::Good, "pass"),
+            Verdict::Ask => (Tone::Warn, "ask "),
+            Verdict::Deny => (Tone::Bad, "deny"),
+        };
+        page.item(
+            mark,
+            tone,
+            &format!("{:<longest$}  {}", ruling.gate, ruling.reason),
+        );
+    }
+}
+
+fn written(page: &mut Page, attempt: &Attempt) {
+    let outcome = match &attempt.outcome {
+        Some(outcome) => outcome_text(outcome),
+        None => "intent recorded, no result yet".to_owned(),
+    };
+    let helped = match attempt.helped {
+        Some(true) => ", helped",
+        Some(false) => ", did not help",
+        None => "",
+    };
+    let tone = if attempt.helped == Some(false) {
+        Tone::Bad
+    } else {
+        Tone::Dim
+    };
+    let label = if attempt.is_undo {
+        "taken back"
+    } else {
+        "written"
+    };
+    let at = moment(attempt.at);
+    page.field(
+        label,
+        tone,
+        &format!(
+            "{at} {}: {outcome}{helped} ({})",
+            attempt.what, attempt.permit
+        ),
+    );
+}
+
+fn record(page: &mut Page, events: &[Recorded]) {
+    page.section("RECORD", &format!("{} entries", events.len()));
+    for event in events {
+        let tone = match event.entry.kind {
+            EntryKind::Waiting | EntryKind::Rejected | EntryKind::Blind => Tone::Warn,
+            EntryKind::Intent | EntryKind::Result | EntryKind::Final => Tone::Strong,
+            EntryKind::WebhookReceived
+            | EntryKind::Suppressed
+            | EntryKind::Opened
+            | EntryKind::Diagnosed
+            | EntryKind::Reclassified
+            | EntryKind::Merged
+            | EntryKind::Planned
+            | EntryKind::Ruled
+            | EntryKind::Checked
+            | EntryKind::Resolved
+            | EntryKind::Analysis
+            | EntryKind::KnownGood => Tone::Dim,
+        };
+        let kind = crate::serve::incidents::word(&event.entry.kind);
+        let front = format!("  {}  {kind:<16} ", event.at.strftime("%H:%M:%S%.3fZ"));
+        page.labelled(&front, &kind, tone, &event.entry.text);
+    }
+}
+
+fn past(page: &mut Page, past: &[PastIncident]) {
+    if past.is_empty() {
+        return;
+    }
+    page.section(
+        "BEFORE",
+        &format!(
+            "{} earlier incidents share alert, workload, pod or node",
+            past.len()
+        ),
+    );
+    for incident in past.iter().take(PAST) {
+        let tried = incident
+            .action_taken
+            .as_deref()
+            .unwrap_or("nothing was done");
+        let line = format!(
+            "{}  {} on {}: {}, {tried}",
+            moment(incident.opened_at),
+            incident.class,
+            incident.owner,
+            incident.state,
+        );
+        page.item(incident.id.as_str(), Tone::Dim, &line);
+    }
+}
+
+/// What became of a write, in words.
+fn outcome_text(outcome: &ActOutcome) -> String {
+    match outcome {
+        ActOutcome::Done {
+            resource_version, ..
+        } => format!("done, resourceVersion {resource_version}"),
+        ActOutcome::Refused { why } => format!("refused: {why}"),
+        ActOutcome::Blocked { why } => format!("blocked for now: {why}"),
+        ActOutcome::Stale { why } => format!("not sent, the target changed: {why}"),
+        ActOutcome::Expired => "not sent, the permit had expired".to_owned(),
+        ActOutcome::Unknown { why } => format!("no answer, it may have happened: {why}"),
+        ActOutcome::NotDone { why } => format!("read back: it did not happen: {why}"),
+    }
+}
+
+fn moment(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}
