@@ -8,13 +8,13 @@ use crate::policy::Policy;
 use jiff::Timestamp;
 
 /// The engine of one cluster.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Engine {
     policy: Policy,
 }
 
 /// What [`Engine::handle`] wants done: first store the batch durably, then run the effects in order.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, serde::Serialize)]
 pub struct Decision {
     /// Goes to the store in one transaction with the input itself.
     pub batch: crate::record::Batch,
@@ -23,9 +23,9 @@ pub struct Decision {
 }
 
 impl Engine {
-    /// An engine that knows nothing yet; its first input is [`Input::Start`].
-    pub fn new(policy: Policy) -> Self {
-        Self { policy }
+    /// An engine that knows nothing yet; its first input is [`Input::Start`], with the policy.
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// The policy.

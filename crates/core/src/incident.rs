@@ -71,8 +71,14 @@ pub struct Incident {
     pub verify_until: Option<Timestamp>,
     /// Since when the target has looked healthy in this verification.
     pub healthy_since: Option<Timestamp>,
-    /// Restarts counted when the write was done, to see new ones.
-    pub restarts_at_write: i64,
+    /// When the newest write was done.
+    pub acted_at: Option<Timestamp>,
+    /// Whether `step` takes back an earlier one.
+    pub undoing: bool,
+    /// What the newest check said.
+    pub last_check: Option<String>,
+    /// Since when it could not be seen.
+    pub blind_since: Option<Timestamp>,
     /// Times the plan had to be made again because the target moved.
     pub replans: u32,
     /// `action_taken`: `patch_memory_limit:demo/my-app/app:256Mi→512Mi`.
@@ -81,6 +87,48 @@ pub struct Incident {
     pub action_recommended: Option<String>,
     /// `action_error`: why an action failed.
     pub action_error: Option<String>,
+}
+
+impl Incident {
+    /// A new incident, without an id yet.
+    pub fn open(
+        fingerprint: Fingerprint,
+        owner: ObjectRef,
+        subject: ObjectRef,
+        opened_at: Timestamp,
+    ) -> Self {
+        Self {
+            id: IncidentId::default(),
+            fingerprint,
+            owner,
+            subject,
+            opened_at,
+            closed_at: None,
+            phase: Phase::Open,
+            waiting_for: None,
+            outcome: None,
+            diagnosis: None,
+            alerts: Vec::new(),
+            firing: BTreeMap::new(),
+            runbook: None,
+            results: BTreeMap::new(),
+            done_steps: Vec::new(),
+            step: None,
+            rulings: Vec::new(),
+            attempts: Vec::new(),
+            previous: None,
+            verify_until: None,
+            healthy_since: None,
+            acted_at: None,
+            undoing: false,
+            last_check: None,
+            blind_since: None,
+            replans: 0,
+            action_taken: None,
+            action_recommended: None,
+            action_error: None,
+        }
+    }
 }
 
 /// Alerts kept with an incident.

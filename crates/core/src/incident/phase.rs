@@ -56,6 +56,8 @@ pub enum Event {
     Verified,
     /// A next step of the runbook follows, or the inverse of the last one.
     NextStep,
+    /// Better evidence changed the class: the plan begins anew.
+    Reclassified,
     /// Handed over to a person.
     HandedOver,
     /// A fresh look finds it healthy without us, or the object gone, or another incident has it.
@@ -64,7 +66,7 @@ pub enum Event {
 
 impl Event {
     /// All events.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Persisted,
         Self::Replanned,
         Self::Permitted,
@@ -73,6 +75,7 @@ impl Event {
         Self::NotDone,
         Self::Verified,
         Self::NextStep,
+        Self::Reclassified,
         Self::HandedOver,
         Self::Ended,
     ];
@@ -94,6 +97,7 @@ impl Phase {
     pub fn next(self, event: Event) -> Result<Self, Illegal> {
         use {Event as E, Phase as P};
         Ok(match (self, event) {
+            (P::Open | P::Preparing | P::Waiting, E::Reclassified) => P::Open,
             (P::Open, E::Persisted) | (P::Preparing, E::Replanned) => P::Preparing,
             (P::Verifying, E::NextStep) | (P::Acting | P::ReadingBack, E::NotDone) => P::Preparing,
             (P::Preparing, E::Permitted) => P::Acting,
@@ -121,5 +125,37 @@ impl fmt::Display for Phase {
             Self::Waiting => "waiting for a person",
             Self::Closed => "closed",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::Write as _;
+
+    /// Any change to the table shows in this snapshot and is reviewed there.
+    #[test]
+    fn the_whole_table() {
+        let mut table = String::new();
+        for phase in Phase::ALL {
+            for event in Event::ALL {
+                let next = phase.next(event).map_or_else(|_| "-".to_owned(), |p| format!("{p:?}"));
+                writeln!(table, "{:<12} {:<12} {next}", format!("{phase:?}"), format!("{event:?}"))
+                    .expect("writing to a String");
+            }
+        }
+        insta::assert_snapshot!(table);
+    }
+
+    #[test]
+    fn a_closed_incident_stays_closed() {
+        assert!(Event::ALL.iter().all(|event| Phase::Closed.next(*event).is_err()));
+    }
+
+    #[test]
+    fn nothing_ends_while_a_write_is_out() {
+        for phase in [Phase::Acting, Phase::ReadingBack] {
+            assert!(phase.next(Event::Ended).is_err() && phase.next(Event::Verified).is_err());
+        }
     }
 }
