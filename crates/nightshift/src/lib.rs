@@ -12,4 +12,5 @@ pub mod journal;
 pub mod metrics;
 pub mod output;
 pub mod serve;
+pub mod shell;
 pub mod store;

@@ -1,0 +1,277 @@
+//! The engine's task: the only owner of the engine, and the only one that runs effects.
+//!
+//! For each input: ask the engine, make the input and the decision durable in one commit, then
+//! acknowledge, then run the effects. An engine's decision cannot be taken back, so a commit that
+//! fails is tried again before anything else is heard; meanwhile nothing is acknowledged and
+//! nothing is run.
+
+mod effects;
+mod handle;
+mod limits;
+mod port;
+
+pub use handle::{Handle, Health, SubmitError};
+pub use port::Port;
+
+use crate::journal::Seq;
+use crate::store::{Commit, Store, StoreError};
+use effects::Effects;
+use handle::Submitted;
+use jiff::{SignedDuration, Timestamp};
+use nightshift_cluster::Clock;
+use nightshift_cluster::failpoint::failpoint;
+use nightshift_core::engine::{Checkpoint, Decision, Effect, Engine, Input};
+use nightshift_core::ids::{ClusterUid, IncidentId};
+use nightshift_core::incident::{Incident, Phase};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Why the engine's task ended before it was told to. The process must end too: an agent whose
+/// record is not certain never goes on acting.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// The store refused for good.
+    #[error("the record cannot be written")]
+    Store(#[source] StoreError),
+    /// The agent was stopped while the store was not available: the newest input is not durable,
+    /// was not acknowledged, and nothing was done on it.
+    #[error("stopped while the store was not available")]
+    NotStored(#[source] StoreError),
+    /// The engine broke one of its own invariants.
+    #[error("the engine panicked: {0}")]
+    Panicked(String),
+}
+
+/// The engine with everything that it needs to be heard and obeyed.
+#[derive(Debug)]
+pub struct Shell {
+    engine: Engine,
+    cluster: ClusterUid,
+    leader_epoch: u64,
+    store: Store,
+    port: Arc<dyn Port>,
+    clock: Arc<dyn Clock>,
+    inputs: mpsc::Receiver<Submitted>,
+    answers: mpsc::Receiver<Input>,
+    effects: Effects,
+    health: watch::Sender<Health>,
+    stop: CancellationToken,
+    /// When to give up waiting for writes that are out, once stopping.
+    stop_by: Option<Timestamp>,
+    /// Times at which the engine wants a tick.
+    wakes: BTreeSet<Timestamp>,
+    /// The newest time that the engine was told: it never runs backwards.
+    told: Timestamp,
+    /// Phase of each open incident at the newest commit.
+    phases: BTreeMap<IncidentId, Phase>,
+}
+
+impl Shell {
+    /// A shell for the cluster and the way to talk to it. Nothing happens before [`Self::run`].
+    pub fn new(
+        cluster: ClusterUid,
+        store: Store,
+        port: Arc<dyn Port>,
+        clock: Arc<dyn Clock>,
+        stop: CancellationToken,
+    ) -> (Self, Handle) {
+        let (to_inputs, inputs) = mpsc::channel(limits::INPUTS);
+        let (to_answers, answers) = mpsc::channel(limits::ANSWERS);
+        let (health, seen_health) = watch::channel(Health::Starting);
+        let handle = Handle::new(
+            cluster.clone(),
+            store.clone(),
+            Arc::clone(&port),
+            Arc::clone(&clock),
+            to_inputs,
+            seen_health,
+        );
+        let shell = Self {
+            engine: Engine::new(),
+            cluster,
+            leader_epoch: 0,
+            store,
+            effects: Effects::new(Arc::clone(&port), Arc::clone(&clock), to_answers),
+            port,
+            clock,
+            inputs,
+            answers,
+            health,
+            stop,
+            stop_by: None,
+            wakes: BTreeSet::new(),
+            told: Timestamp::MIN,
+            phases: BTreeMap::new(),
+        };
+        (shell, handle)
+    }
+
+    /// Takes up the work where `checkpoint` left it, until told to stop.
+    pub async fn run(mut self, checkpoint: Checkpoint) -> Result<(), Fatal> {
+        self.leader_epoch = checkpoint.leader_epoch;
+        for incident in &checkpoint.open {
+            self.port.watch(&incident.owner);
+            self.phases.insert(incident.id.clone(), incident.phase);
+        }
+        let start = Input::Start(Box::new(checkpoint));
+        let ended = match self.turn(start.into()).await {
+            Ok(()) => self.listen().await,
+            Err(fatal) => Err(fatal),
+        };
+        self.health.send_replace(Health::Stopped);
+        self.effects.abandon();
+        ended
+    }
+
+    /// Hears one thing after another. Answers come first: they are what running work waits for.
+    async fn listen(&mut self) -> Result<(), Fatal> {
+        while !self.is_done() {
+            let pause = self.pause();
+            let stopping = self.stop_by.is_some();
+            let heard: Submitted = tokio::select! {
+                biased;
+                () = self.stop.cancelled(), if !stopping => {
+                    self.stop_by = Some(after(self.clock.now(), limits::STOP));
+                    Input::Stopping.into()
+                }
+                Some(answer) = self.answers.recv() => answer.into(),
+                () = self.clock.sleep(pause) => match self.due() {
+                    Some(tick) => tick.into(),
+                    None => continue,
+                },
+                Some(heard) = self.inputs.recv(), if !stopping => heard,
+            };
+            self.turn(heard).await?;
+        }
+        Ok(())
+    }
+
+    /// Stopped, and no write is out any more (or none that is worth waiting for).
+    fn is_done(&self) -> bool {
+        self.stop_by
+            .is_some_and(|by| self.effects.no_write_is_out() || self.clock.now() >= by)
+    }
+
+    /// How long to wait when nothing is heard. Bounded from above because the clock may be set, and
+    /// from below so that no mistake elsewhere makes this a busy loop.
+    fn pause(&self) -> Duration {
+        let next = self.wakes.first().copied().into_iter().chain(self.stop_by);
+        let wait = next.min().map_or(limits::LONGEST_PAUSE, |at| {
+            Duration::try_from(at.duration_since(self.clock.now())).unwrap_or_default()
+        });
+        wait.clamp(limits::SHORTEST_PAUSE, limits::LONGEST_PAUSE)
+    }
+
+    /// A tick, when its time has come.
+    fn due(&mut self) -> Option<Input> {
+        let now = self.clock.now();
+        let later = self
+            .wakes
+            .split_off(&after(now, SignedDuration::from_nanos(1)));
+        let due = std::mem::replace(&mut self.wakes, later);
+        (!due.is_empty()).then_some(Input::Tick)
+    }
+
+    /// One input: decide, make durable, acknowledge, run.
+    async fn turn(&mut self, heard: Submitted) -> Result<(), Fatal> {
+        let Submitted { input, mut reply } = heard;
+        self.told = self.told.max(self.clock.now());
+        let decision = self.engine.handle(input.clone(), self.told);
+        let writes = decision
+            .effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Act(_)));
+        if writes {
+            failpoint("before_intent");
+        }
+        let seq = self.commit(&input, &decision, &mut reply).await?;
+        if let Some(reply) = reply {
+            reply.ok(seq);
+        }
+        if writes {
+            failpoint("after_intent");
+        }
+        if let Input::Acted { permit, .. } = &input {
+            self.effects.answered(permit);
+        }
+        self.follow(&decision.batch.incidents);
+        for effect in decision.effects {
+            match effect {
+                Effect::WakeAt(at) => {
+                    self.wakes.insert(at);
+                }
+                work @ (Effect::Observe { .. }
+                | Effect::Rehearse(_)
+                | Effect::Act(_)
+                | Effect::ReadBack { .. }) => self.effects.run(work),
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits until it is done. The first failure is told to whoever waits for this input.
+    async fn commit(
+        &self,
+        input: &Input,
+        decision: &Decision,
+        reply: &mut Option<handle::Reply>,
+    ) -> Result<Seq, Fatal> {
+        let mut wait = limits::RETRY_FIRST;
+        loop {
+            let error = match self.try_commit(input, decision).await {
+                Ok(seq) => {
+                    self.health.send_replace(Health::Recording);
+                    return Ok(seq);
+                }
+                Err(error @ StoreError::Unavailable(_)) => error,
+                Err(error) => return Err(Fatal::Store(error)),
+            };
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                retry_in = ?wait,
+                "the record cannot be written: nothing is acknowledged and nothing is done"
+            );
+            if let Some(reply) = reply.take() {
+                reply.unavailable();
+            }
+            self.health.send_replace(Health::NotRecording);
+            tokio::select! {
+                () = self.clock.sleep(wait) => wait = (wait * 2).min(limits::RETRY_LONGEST),
+                () = self.stop.cancelled() => return Err(Fatal::NotStored(error)),
+            }
+        }
+    }
+
+    async fn try_commit(&self, input: &Input, decision: &Decision) -> Result<Seq, StoreError> {
+        let analyses = BTreeMap::new();
+        let commit = Commit {
+            cluster: &self.cluster,
+            leader_epoch: self.leader_epoch,
+            at: self.told,
+            input,
+            decision,
+            analyses: &analyses,
+        };
+        self.store.append(&commit).await
+    }
+
+    /// Has the eyes follow the owners of open incidents, so that recovery is heard of.
+    fn follow(&mut self, changed: &[Incident]) {
+        for incident in changed {
+            if incident.phase == Phase::Closed {
+                self.phases.remove(&incident.id);
+                self.port.unwatch(&incident.owner);
+            } else {
+                self.phases.insert(incident.id.clone(), incident.phase);
+                self.port.watch(&incident.owner);
+            }
+        }
+    }
+}
+
+fn after(now: Timestamp, wait: SignedDuration) -> Timestamp {
+    now.saturating_add(wait).unwrap_or(Timestamp::MAX)
+}

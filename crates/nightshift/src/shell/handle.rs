@@ -1,0 +1,160 @@
+//! The way to talk to a running engine.
+
+use super::limits;
+use super::port::Port;
+use crate::journal::Seq;
+use crate::store::Store;
+use nightshift_cluster::{Clock, within};
+use nightshift_core::engine::Input;
+use nightshift_core::ids::ClusterUid;
+use nightshift_core::world::{Coverage, Source};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Whether inputs can be recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// The first input is not durable yet.
+    Starting,
+    /// The newest commit was made.
+    Recording,
+    /// The store does not take commits; the newest one is being tried again.
+    NotRecording,
+    /// The engine has ended.
+    Stopped,
+}
+
+/// Why an input was not taken. The sender has to send it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// Too many inputs wait already.
+    #[error("too many inputs are waiting")]
+    Busy,
+    /// It is not durable (yet).
+    #[error("the input could not be recorded")]
+    Unavailable,
+    /// The agent is stopping.
+    #[error("the agent is stopping")]
+    Stopped,
+}
+
+/// Tells the submitter what became of the input.
+#[derive(Debug)]
+pub(super) struct Reply(oneshot::Sender<Result<Seq, SubmitError>>);
+
+impl Reply {
+    pub(super) fn ok(self, seq: Seq) {
+        self.send(Ok(seq));
+    }
+
+    pub(super) fn unavailable(self) {
+        self.send(Err(SubmitError::Unavailable));
+    }
+
+    fn send(self, result: Result<Seq, SubmitError>) {
+        if self.0.send(result).is_err() {
+            tracing::debug!("nobody waits for the acknowledgement any more");
+        }
+    }
+}
+
+/// An input on its way to the engine.
+#[derive(Debug)]
+pub(super) struct Submitted {
+    pub(super) input: Input,
+    /// Absent where nobody waits: answers and ticks.
+    pub(super) reply: Option<Reply>,
+}
+
+impl From<Input> for Submitted {
+    fn from(input: Input) -> Self {
+        Self { input, reply: None }
+    }
+}
+
+/// A running engine, as intake, HTTP and commands see it. A clone is another way to the same one.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    cluster: ClusterUid,
+    store: Store,
+    port: Arc<dyn Port>,
+    clock: Arc<dyn Clock>,
+    inputs: mpsc::Sender<Submitted>,
+    health: watch::Receiver<Health>,
+}
+
+impl Handle {
+    pub(super) fn new(
+        cluster: ClusterUid,
+        store: Store,
+        port: Arc<dyn Port>,
+        clock: Arc<dyn Clock>,
+        inputs: mpsc::Sender<Submitted>,
+        health: watch::Receiver<Health>,
+    ) -> Self {
+        Self {
+            cluster,
+            store,
+            port,
+            clock,
+            inputs,
+            health,
+        }
+    }
+
+    /// Hands an input to the engine and waits until it is durable. Anything but `Ok` means that it
+    /// may not be: the sender sends it again, and a repetition does no harm.
+    pub async fn submit(&self, input: Input) -> Result<Seq, SubmitError> {
+        let (reply, answer) = oneshot::channel();
+        let submitted = Submitted {
+            input,
+            reply: Some(Reply(reply)),
+        };
+        self.inputs
+            .try_send(submitted)
+            .map_err(|refused| match refused {
+                mpsc::error::TrySendError::Full(_) => SubmitError::Busy,
+                mpsc::error::TrySendError::Closed(_) => SubmitError::Stopped,
+            })?;
+        match within(&*self.clock, limits::SUBMIT, answer).await {
+            Some(Ok(result)) => result,
+            Some(Err(_)) => Err(SubmitError::Stopped),
+            None => Err(SubmitError::Unavailable),
+        }
+    }
+
+    /// Hands an input to the engine without waiting for its commit, but for room in the queue. For
+    /// sources that say it again by themselves (watches).
+    pub async fn feed(&self, input: Input) -> Result<(), SubmitError> {
+        self.inputs
+            .send(input.into())
+            .await
+            .map_err(|_| SubmitError::Stopped)
+    }
+
+    /// The cluster.
+    pub fn cluster(&self) -> &ClusterUid {
+        &self.cluster
+    }
+
+    /// The store, to read from.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The clock of this process.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Whether inputs can be recorded.
+    pub fn health(&self) -> Health {
+        *self.health.borrow()
+    }
+
+    /// How well each source is seen at this moment.
+    pub fn coverage(&self) -> BTreeMap<Source, Coverage> {
+        self.port.coverage()
+    }
+}
