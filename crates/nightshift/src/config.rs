@@ -1,0 +1,218 @@
+//! Configuration: one YAML file, and an environment variable for every key, which wins over the
+//! file. Unknown keys and variables are errors: a misspelt limit must not silently be the default.
+//!
+//! There is no key for a language model: none is used yet. `OPENAI_*` variables are left alone.
+
+mod keys;
+mod setting;
+
+pub use keys::Config;
+pub use setting::{LogLevel, Secret};
+
+use jiff::SignedDuration;
+use nightshift_core::policy::{Autonomy, Policy};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Environment variables by name.
+pub type Env = BTreeMap<String, String>;
+
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// Built in.
+    Default,
+    /// The file.
+    File,
+    /// The environment.
+    Environment,
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Default => "default",
+            Self::File => "file",
+            Self::Environment => "environment",
+        })
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("{path} cannot be read")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not what it should be. The text names line and column.
+    #[error("{path}: {why}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why, with line and column; never the text of the line, which may hold a secret.
+        why: String,
+    },
+    /// A variable's value cannot be used.
+    #[error("environment variable {name}: {why}")]
+    Variable {
+        /// Its name.
+        name: String,
+        /// Why.
+        why: String,
+    },
+    /// A variable that begins like ours but is none.
+    #[error(
+        "environment variable {0} is not known: `nightshift run --print-config` lists all of them"
+    )]
+    UnknownVariable(String),
+    /// Acting alone has to be chosen twice.
+    #[error(
+        "AGENT_MODE is `auto` and DRY_RUN is not set: set DRY_RUN=false to let the agent write to \
+         the cluster by itself, or DRY_RUN=true to see what it would do"
+    )]
+    AutoWithoutDryRun,
+    /// A value that no cluster can be run with.
+    #[error("`{key}` {why}")]
+    Invalid {
+        /// The key.
+        key: &'static str,
+        /// What is wrong with its value.
+        why: String,
+    },
+}
+
+/// Variables of this prefix are ours.
+const PREFIX: &str = "NIGHTSHIFT_";
+/// Ours, but no keys of the file: where the file is, and the crash tests' switch.
+const NO_KEYS: [&str; 2] = ["NIGHTSHIFT_CONFIG", "NIGHTSHIFT_FAILPOINT"];
+/// Kubernetes sets these in every pod of a namespace with a Service called `nightshift`.
+const SERVICE_LINKS: [&str; 2] = ["NIGHTSHIFT_SERVICE_", "NIGHTSHIFT_PORT"];
+
+/// The environment of this process; variables that are not text are no settings of ours.
+pub fn environment() -> Env {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+impl Config {
+    /// Reads the file (if any) and the environment. Without `file`, `NIGHTSHIFT_CONFIG` may name it.
+    pub fn load(file: Option<&Path>, env: &Env) -> Result<Self, ConfigError> {
+        let named = env.get("NIGHTSHIFT_CONFIG").filter(|path| !path.is_empty());
+        let path = file.or_else(|| named.map(Path::new));
+        let text = match path {
+            None => String::new(),
+            Some(path) => std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+                path: path.to_owned(),
+                source,
+            })?,
+        };
+        Self::parse(path.unwrap_or(Path::new("")), &text, env)
+    }
+
+    fn parse(path: &Path, text: &str, env: &Env) -> Result<Self, ConfigError> {
+        refuse_unknown(env)?;
+        let config = Self::resolve(setting::file(path, text)?, env)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The policy that the engine gets.
+    pub fn policy(&self) -> Policy {
+        Policy {
+            autonomy: self.mode,
+            dry_run: self.dry_run,
+            allowed_actions: self.allowed_actions.clone(),
+            protected_namespaces: self.protected_namespaces.clone(),
+            own_namespace: self.own_namespace.clone(),
+            own_node: self.own_node.clone(),
+            confidence_over: self.confidence_over,
+            persistence_percent: self.persistence_percent,
+            stable_min: self.stable_min,
+            stable_max: self.stable_max,
+            verify_timeout: self.verify_timeout,
+            same_action_max: self.same_action_max,
+            same_action_window: self.same_action_window,
+            oom_again_window: self.oom_again_window,
+            breaker_failures: self.breaker_failures,
+            breaker_open_for: self.breaker_open_for,
+            permit_ttl: self.permit_ttl,
+            snapshot_max_age: self.snapshot_max_age,
+        }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.mode == Autonomy::Auto && self.source_of("dry_run") == Source::Default {
+            return Err(ConfigError::AutoWithoutDryRun);
+        }
+        let known = Policy::default().allowed_actions;
+        if let Some(word) = self.allowed_actions.difference(&known).next() {
+            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            let why = format!("names `{word}`; there are {}", known.join(", "));
+            return invalid("allowed_actions", why);
+        }
+        if self.confidence_over > 100 {
+            return invalid("confidence_over", "is a percentage: at most 100");
+        }
+        if self.breaker_failures == 0 {
+            return invalid("breaker_failures", "has to be at least 1");
+        }
+        if self.stable_min > self.stable_max {
+            return invalid("stable_min", "is longer than `stable_max`");
+        }
+        if self.stable_min >= self.verify_timeout {
+            return invalid("verify_timeout", "has to be longer than `stable_min`");
+        }
+        for (key, duration) in self.durations() {
+            if duration <= SignedDuration::ZERO {
+                return invalid(key, "has to be longer than nothing");
+            }
+        }
+        match &self.notify_webhook_url {
+            Some(url) if reqwest::Url::parse(url.reveal()).is_err() => {
+                invalid("notify_webhook_url", "is not a URL")
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn durations(&self) -> [(&'static str, SignedDuration); 8] {
+        [
+            ("stable_max", self.stable_max),
+            ("same_action_window", self.same_action_window),
+            ("oom_again_window", self.oom_again_window),
+            ("breaker_open_for", self.breaker_open_for),
+            ("permit_ttl", self.permit_ttl),
+            ("snapshot_max_age", self.snapshot_max_age),
+            ("known_good_after", self.known_good_after),
+            ("source_silence", self.source_silence),
+        ]
+    }
+}
+
+fn invalid(key: &'static str, why: impl Into<String>) -> Result<(), ConfigError> {
+    Err(ConfigError::Invalid {
+        key,
+        why: why.into(),
+    })
+}
+
+fn refuse_unknown(env: &Env) -> Result<(), ConfigError> {
+    let ours = |name: &str| {
+        name.starts_with(PREFIX) && !SERVICE_LINKS.iter().any(|link| name.starts_with(link))
+    };
+    let known = |name: &str| NO_KEYS.contains(&name) || Config::VARIABLES.contains(&name);
+    match env.keys().find(|name| ours(name) && !known(name)) {
+        Some(name) => Err(ConfigError::UnknownVariable(name.clone())),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

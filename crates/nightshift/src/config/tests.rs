@@ -1,0 +1,101 @@
+use super::*;
+
+fn env(pairs: &[(&str, &str)]) -> Env {
+    pairs
+        .iter()
+        .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+fn parse(text: &str, pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    Config::parse(Path::new("nightshift.yaml"), text, &env(pairs))
+}
+
+fn refusal(text: &str, pairs: &[(&str, &str)]) -> String {
+    parse(text, pairs).unwrap_err().to_string()
+}
+
+#[test]
+fn the_default_is_the_policy_of_a_fresh_installation() {
+    let config = parse("", &[]).unwrap();
+    assert_eq!(config.policy(), Policy::default());
+    assert!(config.dry_run);
+    assert!(config.listen.ip().is_loopback());
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
+    let file = "mode: observe\nstable_min: 5s\nprotected_namespaces: [pay, ledger]\n";
+    let config = parse(file, &[("AGENT_MODE", "approve"), ("NODE_NAME", "n1")]).unwrap();
+    assert_eq!(config.mode, Autonomy::Approve);
+    assert_eq!(config.source_of("mode"), Source::Environment);
+    assert_eq!(config.stable_min, SignedDuration::from_secs(5));
+    assert_eq!(config.source_of("stable_min"), Source::File);
+    assert_eq!(config.source_of("dry_run"), Source::Default);
+    assert_eq!(config.policy().own_node.as_deref(), Some("n1"));
+    assert!(config.protected_namespaces.contains("pay"));
+}
+
+#[test]
+fn an_empty_variable_is_not_set() {
+    let config = parse("", &[("AGENT_MODE", ""), ("DRY_RUN", "")]).unwrap();
+    assert_eq!(config.mode, Autonomy::Recommend);
+    let why = refusal("", &[("AGENT_MODE", "auto"), ("DRY_RUN", "")]);
+    assert!(why.contains("DRY_RUN is not set"), "{why}");
+}
+
+#[test]
+fn auto_has_to_be_chosen_twice() {
+    insta::assert_snapshot!(refusal("mode: auto", &[]), @"AGENT_MODE is `auto` and DRY_RUN is not set: set DRY_RUN=false to let the agent write to the cluster by itself, or DRY_RUN=true to see what it would do");
+    assert!(!parse("mode: auto", &[("DRY_RUN", "false")]).unwrap().dry_run);
+    assert!(parse("mode: auto\ndry_run: true", &[]).unwrap().dry_run);
+}
+
+#[test]
+fn errors_say_where_and_what() {
+    insta::assert_snapshot!(refusal("mode: recommend\nstable_minn: 5s", &[]), @"");
+    insta::assert_snapshot!(refusal("listen: everywhere", &[]), @"");
+    insta::assert_snapshot!(refusal("mode: [", &[]), @"");
+    insta::assert_snapshot!(refusal("mode: yolo", &[]), @"");
+    insta::assert_snapshot!(refusal("", &[("DRY_RUN", "maybe")]), @"");
+    insta::assert_snapshot!(refusal("", &[("AGENT_MODE", "yolo")]), @"");
+    insta::assert_snapshot!(refusal("", &[("NIGHTSHIFT_STABLE_MIN", "5 parsecs")]), @"");
+    insta::assert_snapshot!(refusal("", &[("NIGHTSHIFT_TOKEN", "s3cret")]), @"");
+    insta::assert_snapshot!(refusal("allowed_actions: [cordon, delete_cluster]", &[]), @"");
+    insta::assert_snapshot!(refusal("stable_min: 20m", &[]), @"");
+    insta::assert_snapshot!(refusal("permit_ttl: -1s", &[]), @"");
+    insta::assert_snapshot!(refusal("notify_webhook_url: nowhere", &[]), @"");
+}
+
+#[test]
+fn variables_that_kubernetes_sets_are_no_mistake() {
+    let links = [
+        ("NIGHTSHIFT_SERVICE_HOST", "10.0.0.1"),
+        ("NIGHTSHIFT_PORT", "tcp://10.0.0.1:8080"),
+        ("NIGHTSHIFT_PORT_8080_TCP_ADDR", "10.0.0.1"),
+    ];
+    assert!(parse("", &links).is_ok());
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let file = "api_token: hunter2\nnotify_webhook_url: http://hooks.example/hunter2\n";
+    let config = parse(file, &[("NIGHTSHIFT_INTAKE_TOKEN", "hunter2")]).unwrap();
+    assert!(!config.print().contains("hunter2"));
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let broken = refusal("api_token: {hunter2: hunter2}", &[]);
+    assert!(!broken.contains("hunter2"), "{broken}");
+}
+
+#[test]
+fn the_printed_configuration_documents_every_key_and_can_be_read_again() {
+    let config = parse("mode: observe", &[("CLUSTER_NAME", "prod \"eu\"")]).unwrap();
+    let printed = config.print();
+    insta::assert_snapshot!(printed);
+    let again = parse(&printed, &[]).unwrap();
+    assert_eq!(again.policy(), config.policy());
+    assert_eq!(again.cluster_name, config.cluster_name);
+    for variable in Config::VARIABLES {
+        assert!(printed.contains(&format!("({variable};")), "{variable}");
+    }
+}
