@@ -1,7 +1,7 @@
 //! `cargo xtask lab ...`: the lab for a person.
 
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, bail};
@@ -73,7 +73,7 @@ fn up(lab: &Lab, agent: Option<PathBuf>) -> Result<()> {
             ));
         }
     }
-    install_agent(lab, agent, &progress)?;
+    install_agent(lab, agent.as_deref(), &progress)?;
     progress.say(&format!(
         "kubeconfig: {}",
         lab.kubeconfig(Identity::Admin).display()
@@ -83,9 +83,12 @@ fn up(lab: &Lab, agent: Option<PathBuf>) -> Result<()> {
 }
 
 /// Gives the agent its account, with the rights that its binary prints.
-fn install_agent(lab: &Lab, named: Option<PathBuf>, progress: &Progress) -> Result<()> {
+fn install_agent(lab: &Lab, named: Option<&Path>, progress: &Progress) -> Result<()> {
     let built = lab.folder().with_file_name("target/debug/nightshift");
-    let Some(binary) = named.clone().or_else(|| built.exists().then_some(built)) else {
+    let Some(binary) = named
+        .map(PathBuf::from)
+        .or_else(|| built.exists().then_some(built))
+    else {
         progress.say("no agent account: build nightshift, then `cargo xtask lab up` again");
         return Ok(());
     };

@@ -16,7 +16,7 @@ use super::unit::Unit;
 use super::{Lab, Node, node};
 
 /// The longest that one call through kubectl may take, unless the caller says otherwise.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 /// Where the agent lives in the cluster, and its ServiceAccount.
 const AGENT: &str = "nightshift";
 

@@ -30,7 +30,7 @@ impl Lab {
     /// Starts the API server again and waits until it is ready.
     pub fn start_apiserver(&self) -> Result<()> {
         self.units().restart("apiserver")?;
-        self.await_apiserver(Duration::from_secs(60))
+        self.await_apiserver(Duration::from_mins(1))
     }
 
     /// Freezes any program of the lab by its unit's name (`apiserver`, `etcd`, ...): connections

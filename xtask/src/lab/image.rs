@@ -315,9 +315,9 @@ mod tests {
     #[test]
     fn every_descriptor_points_at_a_blob_of_its_size() {
         let mut layout = Layout::default();
-        IMAGES
-            .iter()
-            .for_each(|image| layout.add_image(image, &files()));
+        for image in IMAGES {
+            layout.add_image(image, &files());
+        }
         for entry in &layout.manifests {
             let digest = entry["digest"]
                 .as_str()
@@ -339,9 +339,9 @@ mod tests {
     #[test]
     fn two_tags_of_one_program_are_two_images() {
         let mut layout = Layout::default();
-        IMAGES
-            .iter()
-            .for_each(|image| layout.add_image(image, &files()));
+        for image in IMAGES {
+            layout.add_image(image, &files());
+        }
         let digests: std::collections::BTreeSet<_> = layout
             .manifests
             .iter()

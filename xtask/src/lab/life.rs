@@ -99,7 +99,7 @@ impl Lab {
             node::start_kubelet(self, node)?;
         }
         for node in Node::ALL {
-            self.await_node(node, true, Duration::from_secs(60))?;
+            self.await_node(node, true, Duration::from_mins(1))?;
         }
         self.await_default_account()?;
         fs::write(self.state.join(COMPLETE), b"")?;
@@ -142,7 +142,7 @@ impl Lab {
         {
             units.start(&control_plane::unit(self, name)?)?;
         }
-        self.await_apiserver(Duration::from_secs(60))?;
+        self.await_apiserver(Duration::from_mins(1))?;
         for name in &control_plane::UNITS[2..] {
             units.start(&control_plane::unit(self, name)?)?;
         }
@@ -196,7 +196,7 @@ impl Lab {
 
     /// Only one command at a time may start or stop this lab.
     fn lock(&self, progress: &Progress) -> Result<File> {
-        const PATIENCE: Duration = Duration::from_secs(45 * 60);
+        const PATIENCE: Duration = Duration::from_mins(45);
         fs::create_dir_all(self.folder())?;
         let lock = File::create(self.folder().join("lock"))?;
         if lock.try_lock().is_err() {

@@ -100,7 +100,7 @@ pub(crate) fn import(lab: &Lab, node: Node, archive: &std::path::Path) -> Result
         lab,
         node,
         &["images", "import", &archive],
-        Duration::from_secs(60),
+        Duration::from_mins(1),
     ))
     .with_context(|| format!("cannot load {archive} into {}", node.name()))?;
     Ok(())

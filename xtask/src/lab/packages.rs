@@ -102,7 +102,7 @@ pub(crate) fn install(needs: &[Need], progress: &Progress) -> Result<()> {
 
 /// An apt-get call that asks nothing and starts no service.
 fn apt(action: &[&str], packages: &[&str]) -> Command {
-    let mut command = limited(Duration::from_secs(600), &["apt-get", "--quiet=2"]);
+    let mut command = limited(Duration::from_mins(10), &["apt-get", "--quiet=2"]);
     command.args(action).args(packages);
     command
         .env("DEBIAN_FRONTEND", "noninteractive")
