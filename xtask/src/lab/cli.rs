@@ -42,7 +42,7 @@ pub enum Action {
 pub fn run(action: Action) -> Result<ExitCode> {
     let lab = Lab::here()?;
     match action {
-        Action::Up { agent } => up(&lab, agent)?,
+        Action::Up { agent } => up(&lab, agent.as_deref())?,
         Action::Down => {
             let progress = Progress::new();
             lab.down(&progress)?;
@@ -62,7 +62,7 @@ pub fn run(action: Action) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn up(lab: &Lab, agent: Option<PathBuf>) -> Result<()> {
+fn up(lab: &Lab, agent: Option<&Path>) -> Result<()> {
     let progress = Progress::new();
     match lab.up(&progress)? {
         Up::Already => progress.say("the lab is up already"),
@@ -73,7 +73,7 @@ fn up(lab: &Lab, agent: Option<PathBuf>) -> Result<()> {
             ));
         }
     }
-    install_agent(lab, agent.as_deref(), &progress)?;
+    install_agent(lab, agent, &progress)?;
     progress.say(&format!(
         "kubeconfig: {}",
         lab.kubeconfig(Identity::Admin).display()
