@@ -40,10 +40,14 @@ const HANDS_OFF: Duration = Duration::from_secs(5);
 pub fn run(demo: &Demo) -> Result<ExitCode> {
     let lab = Lab::here()?;
     let progress = Progress::new();
-    progress.doing("building the agent");
-    agent::build()?;
+    if !demo.agent_off {
+        progress.doing("building the agent");
+        agent::build()?;
+    }
     lab.up(&progress)?;
-    lab.install_agent(&agent::rbac()?)?;
+    if !demo.agent_off {
+        lab.install_agent(&agent::rbac()?)?;
+    }
     let seed = demo
         .seed
         .unwrap_or_else(|| rand::rng().random_range(1..1_000_000));
