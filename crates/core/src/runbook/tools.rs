@@ -1,0 +1,125 @@
+//! The tools that a runbook's steps name. Reading tools look at the snapshot; writing tools give at
+//! most one step of a plan.
+
+mod cordon;
+mod drain;
+mod events;
+mod image;
+mod memory;
+mod node;
+mod oom;
+mod owner;
+mod pod;
+mod pull;
+mod roll_back;
+mod this_runbook;
+
+pub(super) use image::repository;
+
+use super::advance::Context;
+use super::format::RunbookStep;
+use crate::plan::Step;
+use crate::world::Source;
+use serde_json::Value;
+
+/// Result fields of every writing tool: whether it was carried out, what it is in the form of
+/// `action_taken`, and why it was not proposed.
+pub(super) const WRITE_FIELDS: &[&str] = &["applied", "action", "reason"];
+
+/// One tool.
+pub(super) struct Tool {
+    /// Its names; the first is the usual one.
+    pub(super) names: &'static [&'static str],
+    /// Fields of its result, which gates may read.
+    pub(super) fields: &'static [&'static str],
+    /// What must have been seen for it to say anything.
+    pub(super) needs: &'static [Source],
+    /// What `with` may set.
+    pub(super) params: &'static [Param],
+    /// What it does.
+    pub(super) run: Run,
+    /// Whether it goes on proposing steps after the first was carried out (a drain).
+    pub(super) repeats: bool,
+}
+
+/// One key of `with`.
+pub(super) struct Param {
+    /// Name.
+    pub(super) name: &'static str,
+    /// Whether a value is one.
+    pub(super) accepts: fn(&str) -> bool,
+    /// What a value looks like.
+    pub(super) form: &'static str,
+}
+
+/// What a tool does.
+#[derive(Clone, Copy)]
+pub(super) enum Run {
+    /// Looks.
+    Read(fn(&Context<'_>) -> Value),
+    /// Proposes a write.
+    Write(fn(&Context<'_>, &RunbookStep) -> Proposal),
+}
+
+/// What a writing tool says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Proposal {
+    /// Do this.
+    Step(Box<Step>),
+    /// Nothing to do for this tool here: a later step may have something better.
+    Pass(String),
+    /// A person has to decide: no later step is tried.
+    Person(String),
+}
+
+impl Tool {
+    pub(super) fn name(&self) -> &'static str {
+        self.names.first().copied().unwrap_or_default()
+    }
+
+    pub(super) fn writes(&self) -> bool {
+        matches!(self.run, Run::Write(_))
+    }
+}
+
+impl std::fmt::Debug for Tool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// All tools.
+pub(super) static TOOLS: &[&Tool] = &[
+    &events::GET_POD_EVENTS,
+    &pull::CHECK_IMAGEPULLBACKOFF,
+    &oom::CHECK_OOM,
+    &node::GET_NODE_READY,
+    &node::GET_NODE_CONDITIONS,
+    &this_runbook::GET_RUNBOOK,
+    &image::FIX_IMAGEPULLBACKOFF,
+    &memory::INCREASE_MEMORY_LIMIT,
+    &roll_back::ROLLBACK_DEPLOYMENT,
+    &pod::DELETE_POD,
+    &cordon::CORDON_NODE,
+    &cordon::UNCORDON_NODE,
+    &drain::DRAIN_NODE,
+];
+
+/// The tool of that name.
+pub(super) fn find(name: &str) -> Option<&'static Tool> {
+    TOOLS
+        .iter()
+        .copied()
+        .find(|tool| tool.names.contains(&name))
+}
+
+/// Text of the cluster is data and may be long: one line of at most this many characters of it is
+/// kept in a result.
+const MAX_TEXT: usize = 200;
+/// Lines kept in a list of a result.
+const MAX_LINES: usize = 20;
+
+fn cut(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    line.chars().take(MAX_TEXT).collect()
+}
