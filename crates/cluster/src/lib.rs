@@ -4,10 +4,12 @@ pub mod client;
 pub mod clock;
 pub mod eyes;
 pub mod failpoint;
+pub mod hands;
 mod read_only;
 pub mod template;
 
 pub use client::{Clients, ConnectError, connect};
 pub use clock::{Clock, SystemClock, within};
 pub use eyes::{Eyes, Heard, Hearing, Limits};
+pub use hands::Hands;
 pub use template::template_digest;

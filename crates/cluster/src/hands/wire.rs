@@ -1,0 +1,260 @@
+//! The wire: the only file of the product that sends mutating requests. A [`Draft`] says what is
+//! to be sent; it leaves through one of two doors, [`Wire::commit`], which wants a permit, and
+//! [`Wire::rehearse`], which can send `dryRun=All` only.
+
+use crate::client::WRITE_TIMEOUT;
+use crate::failpoint::failpoint;
+use http::{Method, Request, header};
+use http_body_util::{BodyExt, Limited};
+use json_patch::Patch;
+use kube::Client;
+use kube::client::Body;
+use nightshift_core::guard::Permit;
+use serde_json::{Value, json};
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// A read takes at most this long.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// The server gives a write up after this long (the `timeout` parameter of the request), which is
+/// before we do ([`WRITE_TIMEOUT`]): what has no answer by then is decided when it is read back.
+const SERVER_TIMEOUT: &str = "3s";
+/// Objects are at most 1.5 MiB in etcd; anything longer is no answer.
+const MAX_ANSWER: usize = 4 << 20;
+/// The field manager of every write.
+const FIELD_MANAGER: &str = "nightshift";
+const USER_AGENT: &str = concat!("nightshift/", env!("CARGO_PKG_VERSION"));
+
+/// A write that was not sent. What it may do to the cluster depends on the door it leaves by.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Draft {
+    /// A JSON Patch on the object at `path`.
+    Patch { path: String, patch: Patch },
+    /// Deletion of the object at `path`, with its own grace period.
+    Delete { path: String, only: Only },
+    /// Eviction of the pod at `path`.
+    Evict {
+        path: String,
+        namespace: String,
+        name: String,
+        only: Only,
+    },
+}
+
+/// The incarnation and version that a delete or an eviction is good for (`preconditions` of
+/// `DeleteOptions`).
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Only {
+    pub(super) uid: String,
+    pub(super) resource_version: String,
+}
+
+impl Only {
+    fn body(&self) -> Value {
+        json!({"uid": self.uid, "resourceVersion": self.resource_version})
+    }
+}
+
+/// Through which door.
+#[derive(Clone, Copy, PartialEq)]
+enum Door {
+    Commit,
+    DryRun,
+}
+
+impl Draft {
+    /// Whether disruption budgets have a say in it.
+    pub(super) const fn evicts(&self) -> bool {
+        matches!(self, Self::Evict { .. })
+    }
+
+    fn render(&self, door: Door) -> Result<Request<Vec<u8>>, String> {
+        let (method, path, content_type, body) = match self {
+            Self::Patch { path, patch } => (
+                Method::PATCH,
+                path.clone(),
+                "application/json-patch+json",
+                json!(patch),
+            ),
+            Self::Delete { path, only } => (
+                Method::DELETE,
+                path.clone(),
+                "application/json",
+                delete(only, door),
+            ),
+            Self::Evict {
+                path,
+                namespace,
+                name,
+                only,
+            } => (
+                Method::POST,
+                format!("{path}/eviction"),
+                "application/json",
+                eviction(namespace, name, only),
+            ),
+        };
+        let dry_run = match door {
+            Door::Commit => "",
+            Door::DryRun => "&dryRun=All",
+        };
+        let uri = format!(
+            "{path}?fieldManager={FIELD_MANAGER}&fieldValidation=Strict&timeout={SERVER_TIMEOUT}{dry_run}"
+        );
+        Request::builder()
+            .method(method)
+            .uri(uri)
+            .header(header::USER_AGENT, USER_AGENT)
+            .header(header::ACCEPT, "application/json")
+            .header(header::CONTENT_TYPE, content_type)
+            .body(body.to_string().into_bytes())
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// `DeleteOptions`. A DELETE with a body does not read its query, so `dryRun` must be in here.
+fn delete(only: &Only, door: Door) -> Value {
+    let dry_run: &[&str] = match door {
+        Door::Commit => &[],
+        Door::DryRun => &["All"],
+    };
+    json!({
+        "apiVersion": "v1",
+        "kind": "DeleteOptions",
+        "preconditions": only.body(),
+        "dryRun": dry_run,
+    })
+}
+
+/// An `Eviction`; the server carries `dryRun` of the query into its delete options.
+fn eviction(namespace: &str, name: &str, only: &Only) -> Value {
+    json!({
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"namespace": namespace, "name": name},
+        "deleteOptions": {"preconditions": only.body()},
+    })
+}
+
+/// What came back.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Answer {
+    /// The server's answer; a body that is not JSON is `Null`.
+    Said { code: u16, body: Value },
+    /// Nothing left this process.
+    NotSent { why: String },
+    /// It may have arrived.
+    Lost { why: String },
+}
+
+/// The client of one cluster's hands. It must not retry by itself: see [`super::Hands::new`].
+#[derive(Clone)]
+pub(super) struct Wire {
+    client: Client,
+}
+
+impl Wire {
+    pub(super) const fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// Reads one object.
+    pub(super) async fn get(&self, path: &str) -> Answer {
+        let request = Request::get(path)
+            .header(header::USER_AGENT, USER_AGENT)
+            .header(header::ACCEPT, "application/json")
+            .body(Vec::new());
+        match request {
+            Ok(request) => self.send(request, READ_TIMEOUT).await,
+            Err(error) => Answer::NotSent {
+                why: error.to_string(),
+            },
+        }
+    }
+
+    /// Sends a draft for real. The permit is the caller's proof; the draft was made from its step.
+    pub(super) async fn commit(&self, permit: &Permit, draft: &Draft) -> Answer {
+        let request = match draft.render(Door::Commit) {
+            Ok(request) => request,
+            Err(why) => return Answer::NotSent { why },
+        };
+        tracing::info!(permit = %permit.id(), step = %permit.step().id, target = %permit.step().target,
+            action = permit.step().action.word(), "write");
+        failpoint("before_send");
+        let answer = self.send(request, WRITE_TIMEOUT).await;
+        failpoint("after_commit_answer_lost");
+        answer
+    }
+
+    /// Sends a draft with `dryRun=All`: the server says what it would do and changes nothing.
+    pub(super) async fn rehearse(&self, draft: &Draft) -> Answer {
+        match draft.render(Door::DryRun) {
+            Ok(request) => self.send(request, WRITE_TIMEOUT).await,
+            Err(why) => Answer::NotSent { why },
+        }
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the hands' wire; requests come from the three doors above only"
+    )]
+    async fn send(&self, request: Request<Vec<u8>>, limit: Duration) -> Answer {
+        let exchange = async {
+            let response = match self.client.send(request.map(Body::from)).await {
+                Ok(response) => response,
+                Err(error) => return unanswered(&error),
+            };
+            let code = response.status().as_u16();
+            match Limited::new(response.into_body(), MAX_ANSWER)
+                .collect()
+                .await
+            {
+                Ok(body) => Answer::Said {
+                    code,
+                    body: serde_json::from_slice(&body.to_bytes()).unwrap_or_default(),
+                },
+                Err(error) => Answer::Lost {
+                    why: format!("the answer broke off: {error}"),
+                },
+            }
+        };
+        let late = || Answer::Lost {
+            why: format!("no answer within {} s", limit.as_secs()),
+        };
+        timeout(limit, exchange).await.unwrap_or_else(|_| late())
+    }
+}
+
+/// Only what certainly did not leave is `NotSent`: no credentials, or nobody took the connection.
+fn unanswered(error: &kube::Error) -> Answer {
+    let why = chain(error);
+    let mut source: Option<&dyn Error> = Some(error);
+    let mut refused = false;
+    while let Some(cause) = source {
+        refused |= cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+        source = cause.source();
+    }
+    if refused || matches!(error, kube::Error::Auth(_)) {
+        Answer::NotSent { why }
+    } else {
+        Answer::Lost { why }
+    }
+}
+
+/// The error with its causes, each once.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
