@@ -68,7 +68,7 @@ struct RawAlert {
     labels: BTreeMap<String, String>,
     #[serde(default)]
     annotations: BTreeMap<String, String>,
-    starts_at: Option<Timestamp>,
+    starts_at: Option<String>,
     #[serde(default)]
     fingerprint: String,
 }
@@ -143,6 +143,8 @@ fn signal(alert: &Value, group: Option<&str>, heard_at: Timestamp) -> Result<Sig
             return Err(format!("more than {MAX_LABELS} {what}"));
         }
     }
+    let starts_at = raw.starts_at.as_deref().map(str::parse::<Timestamp>).transpose();
+    let starts_at = starts_at.map_err(|_| "startsAt is not a time")?;
     let subject = subject::subject(&raw.labels);
     let labels = bounded(&raw.labels, MAX_LABEL);
     let name = labels
@@ -163,7 +165,7 @@ fn signal(alert: &Value, group: Option<&str>, heard_at: Timestamp) -> Result<Sig
             firing,
             annotations: bounded(&raw.annotations, MAX_ANNOTATION),
             // Go's zero time stands for "not known".
-            starts_at: raw.starts_at.filter(|at| *at > Timestamp::UNIX_EPOCH),
+            starts_at: starts_at.filter(|at| *at > Timestamp::UNIX_EPOCH),
             name,
             labels,
         }),
@@ -458,7 +460,7 @@ mod tests {
             assert!(error.why.contains(why), "{body}: {error}");
             assert!(!error.why.contains(" at line "), "{error}");
         }
-        let deep = "[".repeat(100_000);
+        let deep = format!("{{\"alerts\": {}", "[".repeat(100_000));
         assert!(
             read(deep.as_bytes(), heard())
                 .unwrap_err()
