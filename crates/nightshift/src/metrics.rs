@@ -49,6 +49,9 @@ pub struct Metrics {
     open: Gauge,
     waiting: Gauge,
     blind: Family<Labels, Gauge>,
+    recording: Gauge,
+    undelivered: Gauge,
+    dead: Gauge,
     detection: Histogram,
     mitigation: Histogram,
     /// What the counters need to remember between inputs.
@@ -108,6 +111,13 @@ impl Default for Metrics {
                 r,
                 "source_blind",
                 "1 where a source of the cluster is not seen, else 0",
+            ),
+            recording: add(r, "recording", "1 where inputs can be recorded, else 0"),
+            undelivered: add(r, "notices_undelivered", "Notices that nobody got yet"),
+            dead: add(
+                r,
+                "notices_dead",
+                "Notices that were given up: nobody heard them",
             ),
             detection: add_as(
                 r,
@@ -181,6 +191,17 @@ impl Metrics {
             let labels = vec![("source", format!("{source:?}"))];
             self.blind.get_or_create(&labels).set(i64::from(is_blind));
         }
+    }
+
+    /// Says whether inputs can be recorded now.
+    pub fn set_recording(&self, is_recording: bool) {
+        self.recording.set(i64::from(is_recording));
+    }
+
+    /// Says how many notices wait for delivery, and how many were given up.
+    pub fn set_notices(&self, undelivered: i64, dead: i64) {
+        self.undelivered.set(undelivered);
+        self.dead.set(dead);
     }
 
     /// All metrics in the text format of OpenMetrics.

@@ -14,6 +14,7 @@ pub use handle::{Handle, Health, SubmitError};
 pub use port::Port;
 
 use crate::journal::Seq;
+use crate::metrics::Metrics;
 use crate::store::{Commit, Store, StoreError};
 use effects::Effects;
 use handle::Submitted;
@@ -54,6 +55,7 @@ pub struct Shell {
     store: Store,
     port: Arc<dyn Port>,
     clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
     inputs: mpsc::Receiver<Submitted>,
     answers: mpsc::Receiver<Input>,
     effects: Effects,
@@ -81,14 +83,16 @@ impl Shell {
         let (to_inputs, inputs) = mpsc::channel(limits::INPUTS);
         let (to_answers, answers) = mpsc::channel(limits::ANSWERS);
         let (health, seen_health) = watch::channel(Health::Starting);
-        let handle = Handle::new(
-            cluster.clone(),
-            store.clone(),
-            Arc::clone(&port),
-            Arc::clone(&clock),
-            to_inputs,
-            seen_health,
-        );
+        let metrics = Arc::<Metrics>::default();
+        let handle = Handle {
+            cluster: cluster.clone(),
+            store: store.clone(),
+            port: Arc::clone(&port),
+            clock: Arc::clone(&clock),
+            metrics: Arc::clone(&metrics),
+            inputs: to_inputs,
+            health: seen_health,
+        };
         let shell = Self {
             engine: Engine::new(),
             cluster,
@@ -97,6 +101,7 @@ impl Shell {
             effects: Effects::new(Arc::clone(&port), Arc::clone(&clock), to_answers),
             port,
             clock,
+            metrics,
             inputs,
             answers,
             health,
@@ -188,6 +193,7 @@ impl Shell {
             failpoint("before_intent");
         }
         let seq = self.commit(&input, &decision, &mut reply).await?;
+        self.metrics.observe(&input, &decision, self.told);
         if let Some(reply) = reply {
             reply.ok(seq);
         }

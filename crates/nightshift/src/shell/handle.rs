@@ -3,6 +3,7 @@
 use super::limits;
 use super::port::Port;
 use crate::journal::Seq;
+use crate::metrics::Metrics;
 use crate::store::Store;
 use nightshift_cluster::{Clock, within};
 use nightshift_core::engine::Input;
@@ -76,33 +77,16 @@ impl From<Input> for Submitted {
 /// A running engine, as intake, HTTP and commands see it. A clone is another way to the same one.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    cluster: ClusterUid,
-    store: Store,
-    port: Arc<dyn Port>,
-    clock: Arc<dyn Clock>,
-    inputs: mpsc::Sender<Submitted>,
-    health: watch::Receiver<Health>,
+    pub(super) cluster: ClusterUid,
+    pub(super) store: Store,
+    pub(super) port: Arc<dyn Port>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) inputs: mpsc::Sender<Submitted>,
+    pub(super) health: watch::Receiver<Health>,
 }
 
 impl Handle {
-    pub(super) fn new(
-        cluster: ClusterUid,
-        store: Store,
-        port: Arc<dyn Port>,
-        clock: Arc<dyn Clock>,
-        inputs: mpsc::Sender<Submitted>,
-        health: watch::Receiver<Health>,
-    ) -> Self {
-        Self {
-            cluster,
-            store,
-            port,
-            clock,
-            inputs,
-            health,
-        }
-    }
-
     /// Hands an input to the engine and waits until it is durable. Anything but `Ok` means that it
     /// may not be: the sender sends it again, and a repetition does no harm.
     pub async fn submit(&self, input: Input) -> Result<Seq, SubmitError> {
@@ -146,6 +130,11 @@ impl Handle {
     /// The clock of this process.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
+    }
+
+    /// The metrics of this engine.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Whether inputs can be recorded.
