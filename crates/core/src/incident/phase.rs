@@ -139,9 +139,16 @@ mod tests {
         let mut table = String::new();
         for phase in Phase::ALL {
             for event in Event::ALL {
-                let next = phase.next(event).map_or_else(|_| "-".to_owned(), |p| format!("{p:?}"));
-                writeln!(table, "{:<12} {:<12} {next}", format!("{phase:?}"), format!("{event:?}"))
-                    .expect("writing to a String");
+                let next = phase
+                    .next(event)
+                    .map_or_else(|_| "-".to_owned(), |p| format!("{p:?}"));
+                writeln!(
+                    table,
+                    "{:<12} {:<12} {next}",
+                    format!("{phase:?}"),
+                    format!("{event:?}")
+                )
+                .expect("writing to a String");
             }
         }
         insta::assert_snapshot!(table);
@@ -149,7 +156,11 @@ mod tests {
 
     #[test]
     fn a_closed_incident_stays_closed() {
-        assert!(Event::ALL.iter().all(|event| Phase::Closed.next(*event).is_err()));
+        assert!(
+            Event::ALL
+                .iter()
+                .all(|event| Phase::Closed.next(*event).is_err())
+        );
     }
 
     #[test]

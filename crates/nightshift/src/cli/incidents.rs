@@ -64,12 +64,7 @@ struct ShowArgs {
 #[derive(Debug, clap::Args)]
 struct From {
     /// The running agent
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "NIGHTSHIFT_SERVER",
-        default_value = "http://127.0.0.1:8080"
-    )]
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     server: String,
     /// Token of the agent's API
     #[arg(

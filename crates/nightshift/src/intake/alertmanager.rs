@@ -143,7 +143,11 @@ fn signal(alert: &Value, group: Option<&str>, heard_at: Timestamp) -> Result<Sig
             return Err(format!("more than {MAX_LABELS} {what}"));
         }
     }
-    let starts_at = raw.starts_at.as_deref().map(str::parse::<Timestamp>).transpose();
+    let starts_at = raw
+        .starts_at
+        .as_deref()
+        .map(str::parse::<Timestamp>)
+        .transpose();
     let starts_at = starts_at.map_err(|_| "startsAt is not a time")?;
     let subject = subject::subject(&raw.labels);
     let labels = bounded(&raw.labels, MAX_LABEL);

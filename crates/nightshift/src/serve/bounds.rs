@@ -12,6 +12,10 @@ use tokio::sync::Semaphore;
 pub(super) const INTAKE_AT_ONCE: usize = 8;
 /// Other requests at once; a busy API never keeps an alert out.
 pub(super) const API_AT_ONCE: usize = 32;
+/// Probes and scrapes at once.
+pub(super) const PROBES_AT_ONCE: usize = 16;
+/// Largest body of a request to the API in bytes; none that is taken now has one.
+pub(super) const MAX_API_BODY: usize = 64 * 1024;
 /// Longest time for one request, its body included. Alertmanager sends again after it.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 

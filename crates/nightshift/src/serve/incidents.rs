@@ -1,6 +1,7 @@
 //! `/api/incidents`: what happened and why, for people and programs.
 
-use super::{Api, Problem};
+use super::Problem;
+use crate::shell::Handle;
 use crate::store::{Detail, Filter, Page, Recorded, Store, StoreError};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -173,7 +174,7 @@ pub async fn show(store: &Store, id: &IncidentId) -> Result<Option<IncidentReply
 }
 
 pub(super) async fn get_list(
-    State(api): State<Api>,
+    State(agent): State<Handle>,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<ListReply>, Problem> {
     let Query(query) = query.map_err(|rejection| {
@@ -191,15 +192,15 @@ pub(super) async fn get_list(
             "read the next ones with offset",
         ));
     }
-    Ok(Json(list(&api.store, &query).await?))
+    Ok(Json(list(agent.store(), &query).await?))
 }
 
 pub(super) async fn get_one(
-    State(api): State<Api>,
+    State(agent): State<Handle>,
     Path(id): Path<String>,
 ) -> Result<Json<IncidentReply>, Problem> {
     let id = IncidentId::from(id);
-    show(&api.store, &id)
+    show(agent.store(), &id)
         .await?
         .map(Json)
         .ok_or_else(|| no_incident(&id))

@@ -1,5 +1,6 @@
 //! Every error of the HTTP interface: a status, what was wrong, and what to do about it.
 
+use crate::shell::SubmitError;
 use crate::store::StoreError;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -110,6 +111,12 @@ impl From<StoreError> for Problem {
             | StoreError::Url { .. }
             | StoreError::Migrate(_) => Self::internal(error.to_string()),
         }
+    }
+}
+
+impl From<SubmitError> for Problem {
+    fn from(error: SubmitError) -> Self {
+        Self::unavailable(error.to_string(), "send it again: it may not be recorded")
     }
 }
 

@@ -1,0 +1,1 @@
+//! The listener in process, over a real engine and a real store, without a cluster.
