@@ -41,6 +41,32 @@ impl Meta {
     pub fn controller(&self) -> Option<&OwnerReference> {
         self.owner_references.iter().find(|owner| owner.controller)
     }
+
+    /// Whether both say the same but for their version and who wrote it when.
+    pub(super) fn same_content(&self, other: &Self) -> bool {
+        let Self {
+            name,
+            namespace,
+            uid,
+            resource_version: _,
+            generation,
+            creation_timestamp,
+            deletion_timestamp,
+            labels,
+            annotations,
+            owner_references,
+            managed_fields: _,
+        } = self;
+        *name == other.name
+            && *namespace == other.namespace
+            && *uid == other.uid
+            && *generation == other.generation
+            && *creation_timestamp == other.creation_timestamp
+            && *deletion_timestamp == other.deletion_timestamp
+            && *labels == other.labels
+            && *annotations == other.annotations
+            && *owner_references == other.owner_references
+    }
 }
 
 /// Annotations that some rule reads; all others (often large) are dropped while decoding.

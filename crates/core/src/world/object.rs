@@ -152,4 +152,24 @@ impl Object {
     pub fn reference(&self) -> ObjectRef {
         ObjectRef::of(self.kind(), self.meta())
     }
+
+    /// Whether both say the same but for their version and who wrote it when.
+    pub fn same_content(&self, other: &Self) -> bool {
+        let rest = match (self, other) {
+            (Self::Pod(a), Self::Pod(b)) => a.spec == b.spec && a.status == b.status,
+            (Self::Node(a), Self::Node(b)) => a.spec == b.spec && a.status == b.status,
+            (Self::Workload(a), Self::Workload(b)) => a.spec == b.spec && a.status == b.status,
+            (Self::HorizontalPodAutoscaler(a), Self::HorizontalPodAutoscaler(b)) => {
+                a.spec == b.spec
+            }
+            (Self::PodDisruptionBudget(a), Self::PodDisruptionBudget(b)) => {
+                a.spec == b.spec && a.status == b.status
+            }
+            (Self::Service(a), Self::Service(b)) => a.spec == b.spec,
+            (Self::EndpointSlice(a), Self::EndpointSlice(b)) => a.endpoints == b.endpoints,
+            // What is left either has nothing but metadata, or is made new with each change.
+            _ => self == other,
+        };
+        rest && self.meta().same_content(other.meta())
+    }
 }
