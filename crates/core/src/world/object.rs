@@ -43,9 +43,10 @@ impl Default for Kind {
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Other(name) => f.write_str(name),
-            known => write!(f, "{known:?}"),
+        if let Self::Other(name) = self {
+            f.write_str(name)
+        } else {
+            write!(f, "{self:?}")
         }
     }
 }

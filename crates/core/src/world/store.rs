@@ -2,38 +2,21 @@
 //! changes in any order and answers two questions: what is worth telling the engine, and what does
 //! a part of the cluster look like now.
 
+mod events;
 mod known_good;
 mod scope;
+#[cfg(test)]
+mod tests;
 mod trim;
 
 use super::{Event, Kind, Object, ObjectRef};
 use crate::ids::{ClusterUid, Uid};
-use jiff::{SignedDuration, Timestamp};
+pub use events::{MAX_EVENT_AGE, MAX_EVENTS, MAX_EVENTS_PER_OBJECT};
+use events::{about, seen};
+use jiff::Timestamp;
 use known_good::Standing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// Events kept about one object; the newest stay.
-pub const MAX_EVENTS_PER_OBJECT: usize = 20;
-
-/// Events kept in all (about 10 MB); the newest stay.
-pub const MAX_EVENTS: usize = 10_000;
-
-/// Events older than this are dropped. kube-apiserver's `--event-ttl` is one hour by default, after
-/// which the watch reports their deletion; this bounds clusters where it is longer.
-pub const MAX_EVENT_AGE: SignedDuration = SignedDuration::from_hours(2);
-
-/// Events of type `Normal` that explain something even where they show no trouble. All others of
-/// that type (`Scheduled`, `Pulled`, `Created`, ...) are most of a cluster's events, and no rule
-/// reads them.
-const KEPT_NORMAL_EVENTS: &[&str] = &[
-    "BackOff",
-    "Killing",
-    "NotTriggerScaleUp",
-    "SandboxChanged",
-    "TaintManagerEviction",
-    "TriggeredScaleUp",
-];
 
 /// Owner chains are two or three long; the bound keeps a cyclic one from looping.
 const MAX_CHAIN: usize = 8;
@@ -117,7 +100,7 @@ impl World {
     /// that the object belongs to.
     pub fn apply(&mut self, change: Change, now: Timestamp) -> BTreeSet<ObjectRef> {
         match change {
-            Change::Applied(object) => self.put(object, now),
+            Change::Applied(object) => self.put(&object, now),
             Change::Deleted(object) => {
                 let key = Key::of(&object);
                 let same = |old: &Object| old.meta().uid == object.meta().uid;
@@ -150,17 +133,6 @@ impl World {
         self.watched.remove(&owner.uid);
     }
 
-    /// Drops events that are too old.
-    pub fn expire_events(&mut self, now: Timestamp) {
-        let oldest = now.checked_sub(MAX_EVENT_AGE).unwrap_or(Timestamp::MIN);
-        while let Some((seen, key)) = self.events_by_age.first().cloned() {
-            if seen >= oldest {
-                break;
-            }
-            self.take(&key);
-        }
-    }
-
     /// How many objects are held.
     pub fn len(&self) -> usize {
         self.objects.len()
@@ -171,25 +143,29 @@ impl World {
         self.objects.is_empty()
     }
 
-    fn put(&mut self, object: Object, now: Timestamp) -> BTreeSet<ObjectRef> {
-        let key = Arc::new(Key::of(&object));
-        if !self.keeps(&object) {
+    fn put(&mut self, object: &Object, now: Timestamp) -> BTreeSet<ObjectRef> {
+        let key = Key::of(object);
+        if !self.keeps(object) {
             return self.take(&key);
         }
-        let old = self.objects.get(&key).cloned();
+        let old = self.objects.remove_entry(&key);
+        let (key, old) = old.map_or((Arc::new(key), None), |(key, old)| (key, Some(old)));
         if let Some(old) = &old {
             self.unindex(&key, old);
+            if old.meta().uid != object.meta().uid {
+                self.standings.remove(&old.meta().uid);
+            }
         }
         self.objects.insert(Arc::clone(&key), object.clone());
-        self.index(&key, &object);
-        self.note_standing(&object, now);
-        let changed = old.as_ref().is_none_or(|old| !old.same_content(&object));
+        self.index(&key, object);
+        self.note_standing(object, now);
+        let changed = old.as_ref().is_none_or(|old| !old.same_content(object));
         let subjects = if changed {
-            self.worth_a_look(&object, old.as_ref())
+            self.worth_a_look(object, old.as_ref())
         } else {
             BTreeSet::new()
         };
-        self.bound_events(&object);
+        self.bound_events(object);
         subjects
     }
 
@@ -204,15 +180,6 @@ impl World {
             return BTreeSet::new();
         }
         self.worth_a_look(&object, Some(&object))
-    }
-
-    fn keeps(&self, object: &Object) -> bool {
-        let Object::Event(event) = object else {
-            return true;
-        };
-        event.kind != "Normal"
-            || KEPT_NORMAL_EVENTS.contains(&event.reason.as_str())
-            || (self.is_symptom)(object)
     }
 
     fn worth_a_look(&self, object: &Object, old: Option<&Object>) -> BTreeSet<ObjectRef> {
@@ -285,7 +252,10 @@ impl World {
                 name: owner.name.clone(),
                 uid: owner.uid.clone(),
             };
-            known = self.uids.get(&top.uid).and_then(|key| self.objects.get(key));
+            known = self
+                .uids
+                .get(&top.uid)
+                .and_then(|key| self.objects.get(key));
         }
         top
     }
@@ -330,30 +300,6 @@ impl World {
             self.events_by_age.remove(&(seen(event), Arc::clone(key)));
         }
     }
-
-    /// Drops the oldest events about the same object, then the oldest of all.
-    fn bound_events(&mut self, object: &Object) {
-        let Object::Event(event) = object else {
-            return;
-        };
-        let same = self.about.get(&about(event));
-        if same.is_some_and(|keys| keys.len() > MAX_EVENTS_PER_OBJECT) {
-            let age = |key: &&Arc<Key>| match self.objects.get(*key) {
-                Some(Object::Event(event)) => Some(seen(event)),
-                _ => None,
-            };
-            let oldest = same.and_then(|keys| keys.iter().min_by_key(age)).cloned();
-            if let Some(oldest) = oldest {
-                self.take(&oldest);
-            }
-        }
-        while self.events_by_age.len() > MAX_EVENTS {
-            let Some((_, oldest)) = self.events_by_age.first().cloned() else {
-                break;
-            };
-            self.take(&oldest);
-        }
-    }
 }
 
 /// Uid of the controller, for the kinds that workloads and revisions are looked up by.
@@ -379,19 +325,6 @@ fn node_name(object: &Object) -> Option<&str> {
     };
     let node = pod.spec.node_name.as_str();
     (!node.is_empty()).then_some(node)
-}
-
-fn about(event: &Event) -> Key {
-    let about = &event.involved_object;
-    Key {
-        kind: about.kind.clone(),
-        namespace: about.namespace.clone(),
-        name: about.name.clone(),
-    }
-}
-
-fn seen(event: &Event) -> Timestamp {
-    event.last_seen().unwrap_or(Timestamp::MIN)
 }
 
 fn add<K: Ord>(map: &mut BTreeMap<K, Keys>, at: K, key: &Arc<Key>) {

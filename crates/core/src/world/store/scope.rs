@@ -63,7 +63,7 @@ impl World {
     fn around_owner(&self, subject: &ObjectRef) -> Keys {
         let root = self.topmost(subject);
         let mut keys = self.family(&root);
-        keys.extend(self.key(&Key::from(subject)));
+        keys.extend(self.known(subject));
         let mut about: BTreeSet<Key> = keys.iter().map(|key| Key::clone(key)).collect();
         about.extend([Key::from(&root), Key::from(subject)]);
         let pods: Vec<&Arc<Pod>> = self.pods_in(&keys);
@@ -100,7 +100,7 @@ impl World {
 
     /// `root` and everything that it controls, however far down.
     fn family(&self, root: &ObjectRef) -> Keys {
-        let mut keys: Keys = self.key(&Key::from(root)).into_iter().collect();
+        let mut keys: Keys = self.known(root).into_iter().collect();
         let mut parents = vec![&root.uid];
         while let Some(parent) = parents.pop() {
             for key in self.children.get(parent).into_iter().flatten() {
@@ -187,6 +187,11 @@ impl World {
         pods.collect()
     }
 
+    /// This incarnation of the object, not another one of the same name.
+    fn known(&self, object: &ObjectRef) -> Option<Arc<Key>> {
+        self.key(&Key::of(self.resolve(object)?))
+    }
+
     fn key(&self, key: &Key) -> Option<Arc<Key>> {
         self.objects
             .get_key_value(key)
@@ -194,7 +199,9 @@ impl World {
     }
 
     fn keys_of_kind(&self, kind: &Kind) -> Keys {
-        self.of_kind(kind).filter_map(|o| self.key(&Key::of(o))).collect()
+        self.of_kind(kind)
+            .filter_map(|o| self.key(&Key::of(o)))
+            .collect()
     }
 
     fn keys_in(&self, kind: &Kind, namespace: &str) -> Keys {
@@ -209,6 +216,33 @@ impl World {
             .take_while(|key| key.kind == *kind && key.namespace == namespace)
             .cloned()
             .collect()
+    }
+}
+
+impl Snapshot {
+    /// Everything in it that a [`World`] can hold.
+    pub fn objects(&self) -> impl Iterator<Item = Object> {
+        let pods = self.pods.iter().cloned().map(Object::Pod);
+        let nodes = self.nodes.iter().cloned().map(Object::Node);
+        let namespaces = self.namespaces.iter().cloned().map(Object::Namespace);
+        let workloads = self.workloads.iter().cloned().map(Object::Workload);
+        let revisions = self.controller_revisions.iter().cloned();
+        let hpas = self.hpas.iter().cloned();
+        let pdbs = self.pdbs.iter().cloned();
+        let services = self.services.iter().cloned().map(Object::Service);
+        let slices = self.endpoint_slices.iter().cloned();
+        let config_maps = self.config_maps.iter().cloned().map(Object::ConfigMap);
+        let events = self.events.iter().cloned().map(Object::Event);
+        pods.chain(nodes)
+            .chain(namespaces)
+            .chain(workloads)
+            .chain(revisions.map(Object::ControllerRevision))
+            .chain(hpas.map(Object::HorizontalPodAutoscaler))
+            .chain(pdbs.map(Object::PodDisruptionBudget))
+            .chain(services)
+            .chain(slices.map(Object::EndpointSlice))
+            .chain(config_maps)
+            .chain(events)
     }
 }
 

@@ -29,7 +29,8 @@ fn trim_spec(spec: &mut PodSpec) {
             || volume.persistent_volume_claim.is_some()
     });
     for projected in spec.volumes.iter_mut().filter_map(|v| v.projected.as_mut()) {
-        let names = |s: &crate::world::pod::ProjectedSource| s.config_map.is_some() || s.secret.is_some();
+        let names =
+            |s: &crate::world::pod::ProjectedSource| s.config_map.is_some() || s.secret.is_some();
         projected.sources.retain(names);
         projected.sources.shrink_to_fit();
     }
