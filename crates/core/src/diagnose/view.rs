@@ -45,7 +45,7 @@ pub struct View<'a> {
     events: BTreeMap<(&'a Kind, &'a str, &'a str), Vec<&'a Event>>,
     logs: BTreeMap<&'a Uid, Vec<&'a Logs>>,
     config_maps: BTreeMap<(&'a str, &'a str), &'a Arc<ConfigMapMeta>>,
-    owners: BTreeMap<&'a Uid, ObjectRef>,
+    owners: BTreeMap<&'a Uid, (ObjectRef, &'a Arc<Pod>)>,
     pods: BTreeMap<Uid, Vec<&'a Arc<Pod>>>,
 }
 
@@ -93,7 +93,7 @@ impl<'a> View<'a> {
         for pod in &snapshot.pods {
             let owner = view.topmost(pod.reference(), Some(&pod.metadata));
             view.pods.entry(owner.uid.clone()).or_default().push(pod);
-            view.owners.insert(&pod.metadata.uid, owner);
+            view.owners.insert(&pod.metadata.uid, (owner, pod));
         }
         view
     }
@@ -125,7 +125,7 @@ impl<'a> View<'a> {
 
     /// The topmost owner of a pod, workload or node, as far as the snapshot shows it.
     pub fn owner(&self, object: &ObjectRef) -> ObjectRef {
-        if let Some(owner) = self.owners.get(&object.uid) {
+        if let Some((owner, _)) = self.owners.get(&object.uid) {
             return owner.clone();
         }
         let meta = self.workloads.get(&object.uid).map(|w| &w.metadata);
@@ -135,6 +135,11 @@ impl<'a> View<'a> {
     /// Pods whose topmost owner is `owner` (or that are it).
     pub fn pods_of(&self, owner: &ObjectRef) -> &[&'a Arc<Pod>] {
         self.pods.get(&owner.uid).map_or(&[], Vec::as_slice)
+    }
+
+    /// The pod with that uid.
+    pub fn pod(&self, uid: &Uid) -> Option<&'a Arc<Pod>> {
+        self.owners.get(uid).map(|(_, pod)| *pod)
     }
 
     /// Pods that should be running: not over and not being deleted.

@@ -1,0 +1,128 @@
+//! Alerts as evidence. An alert's text is data: only its name is compared, against a fixed table,
+//! and only a firing alert about the very owner counts.
+
+use super::evidence::{Evidence, Finding};
+use super::{FaultClass, View};
+use crate::signal::{Signal, SignalBody};
+use crate::world::{Kind, ObjectRef};
+use std::collections::BTreeMap;
+
+use FaultClass::{
+    ConfigMissing, ContainerStuck, CrashLoop, ImagePullFailure, NodeCordoned, NodeNotReady,
+    NodePressure, OomKilled, ProbeFailure, RolloutStuck, Unschedulable,
+};
+
+/// Parts of alert names (lower case, letters only) and the classes that they speak of. The names
+/// are those of the kubernetes-mixin and of common private rules; others say nothing.
+const NAMES: &[(&str, &[FaultClass])] = &[
+    ("oom", &[OomKilled]),
+    ("imagepull", &[ImagePullFailure]),
+    ("crashloop", &[CrashLoop, OomKilled, ProbeFailure]),
+    (
+        "containerwaiting",
+        &[ConfigMissing, ContainerStuck, ImagePullFailure],
+    ),
+    ("containercreating", &[ContainerStuck, ConfigMissing]),
+    (
+        "podnotready",
+        &[
+            ConfigMissing,
+            ContainerStuck,
+            ImagePullFailure,
+            ProbeFailure,
+            Unschedulable,
+        ],
+    ),
+    ("podpending", &[Unschedulable]),
+    ("probe", &[ProbeFailure]),
+    ("unschedulable", &[NodeCordoned, Unschedulable]),
+    ("rolloutstuck", &[RolloutStuck]),
+    ("nodenotready", &[NodeNotReady]),
+    ("nodeunreachable", &[NodeNotReady]),
+    ("pressure", &[NodePressure]),
+];
+
+type Key = (Kind, String, String);
+
+/// Firing alerts, by the owner that they speak of.
+pub(super) struct Alerts<'s> {
+    by_owner: BTreeMap<ObjectRef, Vec<&'s Signal>>,
+}
+
+fn key(object: &ObjectRef) -> Key {
+    (
+        object.kind.clone(),
+        object.namespace.clone(),
+        object.name.clone(),
+    )
+}
+
+impl<'s> Alerts<'s> {
+    /// Sorts the firing alerts; others are left out.
+    pub(super) fn of(view: &View<'_>, signals: &'s [Signal]) -> Self {
+        let firing = signals.iter().filter(|signal| evidence(signal).is_some());
+        let mut by_subject: BTreeMap<Key, Vec<&'s Signal>> = BTreeMap::new();
+        for signal in firing {
+            by_subject
+                .entry(key(&signal.subject))
+                .or_default()
+                .push(signal);
+        }
+        let mut by_owner: BTreeMap<ObjectRef, Vec<&'s Signal>> = BTreeMap::new();
+        let mut owners = BTreeMap::new();
+        if !by_subject.is_empty() {
+            let pods = view.snapshot.pods.iter().map(|o| o.reference());
+            let nodes = view.snapshot.nodes.iter().map(|o| o.reference());
+            let workloads = view.snapshot.workloads.iter().map(|o| o.reference());
+            for object in pods.chain(nodes).chain(workloads) {
+                if by_subject.contains_key(&key(&object)) {
+                    owners.insert(key(&object), view.owner(&object));
+                }
+            }
+        }
+        for (subject, signals) in &by_subject {
+            for signal in signals {
+                let owner = owners.get(subject).unwrap_or(&signal.subject).clone();
+                by_owner.entry(owner).or_default().push(signal);
+            }
+        }
+        Self { by_owner }
+    }
+
+    /// The firing alerts by owner; an owner that the snapshot does not show is the alert's subject.
+    pub(super) fn by_owner(&self) -> impl Iterator<Item = (&ObjectRef, &[&'s Signal])> {
+        self.by_owner
+            .iter()
+            .map(|(owner, all)| (owner, all.as_slice()))
+    }
+
+    /// Evidence of the alerts about this finding's owner whose name speaks of its class.
+    pub(super) fn agreeing(&self, finding: &Finding) -> Vec<Evidence> {
+        let of_owner = self.by_owner.get(&finding.owner).into_iter().flatten();
+        of_owner
+            .filter(|signal| speaks_of(signal, finding.class))
+            .filter_map(|signal| evidence(signal))
+            .collect()
+    }
+}
+
+fn speaks_of(signal: &Signal, class: FaultClass) -> bool {
+    let SignalBody::Alert(alert) = &signal.body else {
+        return false;
+    };
+    let letters = alert.name.chars().filter(char::is_ascii_alphabetic);
+    let name: String = letters.map(|c| c.to_ascii_lowercase()).collect();
+    let mut rows = NAMES.iter().filter(|(part, _)| name.contains(part));
+    rows.any(|(_, classes)| classes.contains(&class))
+}
+
+/// The fact that an alert fires; `None` for anything else.
+pub(super) fn evidence(signal: &Signal) -> Option<Evidence> {
+    let SignalBody::Alert(alert) = &signal.body else {
+        return None;
+    };
+    let fact = format!("alert {} fires", alert.name);
+    let at = alert.starts_at.unwrap_or(signal.heard_at);
+    let evidence = Evidence::alert(signal.subject.clone(), Some(at), &fact);
+    alert.firing.then_some(evidence)
+}

@@ -1,0 +1,235 @@
+//! What changed last: the owner's newest revision, and ConfigMaps that its pods use. Most faults in
+//! a live cluster are a new revision over a good one.
+
+use super::evidence::{Change, ChangeKind, Evidence};
+use super::{FaultClass, View};
+use crate::ids::Uid;
+use crate::world::{ConfigMapMeta, Field, Kind, Meta, ObjectRef, Pod};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeSet;
+
+/// A change this long before a fault may still have caused it: a slow rollout, a leak that fills
+/// its memory, a ConfigMap that is read at the next restart.
+const SHORTLY_BEFORE: SignedDuration = SignedDuration::from_hours(1);
+
+/// Clocks of API server and kubelets differ a little: a fault may seem this much older than its
+/// cause.
+const SKEW: SignedDuration = SignedDuration::from_secs(5);
+
+/// What a fault is, as far as changes may explain it.
+pub(super) struct Fault<'a> {
+    /// What is wrong.
+    pub(super) class: FaultClass,
+    /// The topmost owner.
+    pub(super) owner: &'a ObjectRef,
+    /// Uids of the pods that show it.
+    pub(super) failing: BTreeSet<Uid>,
+    /// Since when.
+    pub(super) since: Timestamp,
+}
+
+impl Fault<'_> {
+    fn shortly_after(&self, at: Timestamp) -> bool {
+        let before = self.since.duration_since(at);
+        before >= SignedDuration::ZERO - SKEW && before <= SHORTLY_BEFORE
+    }
+}
+
+/// The changes that belong to the fault, newest first, with evidence for those that explain it.
+pub(super) fn changes(view: &View<'_>, fault: &Fault<'_>) -> (Vec<Change>, Vec<Evidence>) {
+    let mut changes = Vec::new();
+    let mut evidence = Vec::new();
+    if let Some((change, why)) = revision(view, fault) {
+        if change.explains_fault {
+            evidence.push(Evidence::change(
+                change.object.clone(),
+                Some(change.at),
+                &why,
+            ));
+        }
+        changes.push(change);
+    }
+    for change in config_maps(view, fault) {
+        if change.explains_fault {
+            let by = change.by.as_deref().unwrap_or("somebody");
+            let why = format!("{} was edited by {by} before the fault", change.object);
+            evidence.push(Evidence::change(
+                change.object.clone(),
+                Some(change.at),
+                &why,
+            ));
+        }
+        changes.push(change);
+    }
+    changes.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.object.cmp(&b.object)));
+    (changes, evidence)
+}
+
+/// A revision of an owner: its metadata, number, and how to tell its pods.
+struct Revision<'a> {
+    kind: Kind,
+    meta: &'a Meta,
+    number: i64,
+}
+
+impl Revision<'_> {
+    fn has(&self, pod: &Pod) -> bool {
+        if self.kind == Kind::ReplicaSet {
+            let owner = pod.metadata.controller();
+            return owner.is_some_and(|owner| owner.uid == self.meta.uid);
+        }
+        // A StatefulSet's pods carry the revision's name, a DaemonSet's only its hash.
+        let label = pod.metadata.labels.get("controller-revision-hash");
+        label.is_some_and(|hash| {
+            *hash == self.meta.name
+                || self
+                    .meta
+                    .name
+                    .strip_suffix(hash.as_str())
+                    .is_some_and(|rest| rest.ends_with('-'))
+        })
+    }
+}
+
+/// Revisions of the owner, newest first.
+fn revisions<'a>(view: &View<'a>, owner: &ObjectRef) -> Vec<Revision<'a>> {
+    let sets = view.children(&owner.uid).iter();
+    let sets = sets
+        .filter(|w| w.kind == Kind::ReplicaSet)
+        .map(|w| Revision {
+            kind: Kind::ReplicaSet,
+            meta: &w.metadata,
+            number: w.revision().unwrap_or_default(),
+        });
+    let stored = view.revisions(&owner.uid).iter().map(|r| Revision {
+        kind: Kind::ControllerRevision,
+        meta: &r.metadata,
+        number: r.revision,
+    });
+    let mut all: Vec<_> = sets.chain(stored).collect();
+    all.sort_by_key(|r| std::cmp::Reverse((r.number, r.meta.creation_timestamp)));
+    all
+}
+
+/// The newest revision. It explains the fault when the fault began shortly after it, only its pods
+/// fail, and an older revision exists whose pods are ready, or that it has replaced.
+fn revision(view: &View<'_>, fault: &Fault<'_>) -> Option<(Change, String)> {
+    let all = revisions(view, fault.owner);
+    let (newest, older) = all.split_first()?;
+    let workload = view.workload(&fault.owner.uid)?;
+    let managers = workload.metadata.managed_fields.iter();
+    let writer = managers
+        .filter(|m| m.touches.contains(&Field::Template) && m.subresource.is_empty())
+        .max_by_key(|m| m.time);
+    let created = newest.meta.creation_timestamp?;
+    // A revision that was rolled back to is current again without being created again; only then
+    // the template's writer tells when. (Else not: its time moves with any field that it owns.)
+    let again = older
+        .iter()
+        .any(|r| r.meta.creation_timestamp > Some(created));
+    let written = writer.and_then(|m| m.time).filter(|_| again);
+    let at = written.unwrap_or(created).max(created);
+    let pods = view.pods_of(fault.owner);
+    let failing = || {
+        pods.iter()
+            .filter(|p| fault.failing.contains(&p.metadata.uid))
+    };
+    let only_new = failing().all(|pod| newest.has(pod));
+    let old_ready = pods
+        .iter()
+        .filter(|pod| !newest.has(pod) && pod.is_ready())
+        .count();
+    let shown = fault.failing.is_empty() || failing().count() > 0;
+    let explains = !older.is_empty()
+        && fault.class.may_come_with_revision()
+        && shown
+        && only_new
+        && fault.shortly_after(at);
+    let old = if old_ready > 0 {
+        format!("{old_ready} pods of an older revision are ready")
+    } else {
+        "it replaced an older one".to_owned()
+    };
+    let why = format!(
+        "revision {} ({}) came before the fault, only its pods fail, and {old}",
+        newest.number, newest.meta.name
+    );
+    let change = Change {
+        kind: ChangeKind::Revision,
+        object: ObjectRef::of(newest.kind.clone(), newest.meta),
+        at,
+        by: writer.map(|m| m.manager.clone()),
+        explains_fault: explains,
+    };
+    Some((change, why))
+}
+
+/// ConfigMaps that the failing pods use and that were edited after the newest revision.
+fn config_maps(view: &View<'_>, fault: &Fault<'_>) -> Vec<Change> {
+    let newest = revisions(view, fault.owner);
+    let newest = newest.first().and_then(|r| r.meta.creation_timestamp);
+    let pods = view.pods_of(fault.owner).iter();
+    let failing = pods.filter(|p| fault.failing.contains(&p.metadata.uid));
+    let mut names = BTreeSet::new();
+    let mut started = newest;
+    for pod in failing {
+        names.extend(pod.spec.config_maps());
+        started = started.or(pod.metadata.creation_timestamp);
+    }
+    let Some(started) = started else {
+        return Vec::new();
+    };
+    let maps = names
+        .into_iter()
+        .filter_map(|name| view.config_map(&fault.owner.namespace, name));
+    maps.filter_map(|map| edit(map, started, fault)).collect()
+}
+
+fn edit(map: &ConfigMapMeta, started: Timestamp, fault: &Fault<'_>) -> Option<Change> {
+    let managers = map.metadata.managed_fields.iter();
+    let last = managers
+        .filter(|m| m.touches.contains(&Field::Data))
+        .max_by_key(|m| m.time)?;
+    let at = last.time.filter(|at| *at > started)?;
+    Some(Change {
+        kind: ChangeKind::ConfigMap,
+        object: map.reference(),
+        at,
+        by: Some(last.manager.clone()),
+        explains_fault: fault.class.may_come_with_config() && fault.shortly_after(at),
+    })
+}
+
+impl FaultClass {
+    /// Whether a change of the pod template can bring it about.
+    fn may_come_with_revision(self) -> bool {
+        match self {
+            Self::ImagePullFailure
+            | Self::OomKilled
+            | Self::CrashLoop
+            | Self::ConfigMissing
+            | Self::ContainerStuck
+            | Self::ProbeFailure
+            | Self::Unschedulable
+            | Self::RolloutStuck => true,
+            Self::NodeNotReady | Self::NodePressure | Self::NodeCordoned | Self::Unexplained => {
+                false
+            }
+        }
+    }
+
+    /// Whether an edit of a ConfigMap can bring it about.
+    pub(super) fn may_come_with_config(self) -> bool {
+        match self {
+            Self::OomKilled | Self::CrashLoop | Self::ConfigMissing | Self::ProbeFailure => true,
+            Self::ImagePullFailure
+            | Self::ContainerStuck
+            | Self::Unschedulable
+            | Self::RolloutStuck
+            | Self::NodeNotReady
+            | Self::NodePressure
+            | Self::NodeCordoned
+            | Self::Unexplained => false,
+        }
+    }
+}
