@@ -53,15 +53,38 @@ const MODULES: &[Module] = &[
     },
 ];
 
-/// Builds what is missing or out of date. A lock keeps two checkouts out of one folder.
+/// Fake nodes, for the bench only.
+const KWOK: Module = Module {
+    folder: "kwok",
+    packages: &["sigs.k8s.io/kwok/cmd/kwok"],
+    outputs: &["kwok"],
+    hint: "two minutes",
+};
+
+/// Builds what every lab needs.
 pub(crate) fn build(sources: &Path, out: &Path, progress: &Progress) -> Result<()> {
+    build_modules(MODULES, sources, out, progress)
+}
+
+/// Builds kwok.
+pub(crate) fn build_kwok(sources: &Path, out: &Path, progress: &Progress) -> Result<()> {
+    build_modules(&[KWOK], sources, out, progress)
+}
+
+/// Builds what is missing or out of date. A lock keeps two checkouts out of one folder.
+fn build_modules(
+    modules: &[Module],
+    sources: &Path,
+    out: &Path,
+    progress: &Progress,
+) -> Result<()> {
     fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
     let lock = File::create(out.join("lock")).context("cannot make the build folder's lock")?;
     if lock.try_lock().is_err() {
         progress.say("waiting for another build in the same folder");
         lock.lock().context("cannot lock the build folder")?;
     }
-    for module in MODULES {
+    for module in modules {
         let folder = sources.join(module.folder);
         let stamp = out.join(format!("{}.stamp", module.folder));
         let wanted = fingerprint(&folder)?;

@@ -92,7 +92,7 @@ fn install_agent(lab: &Lab, named: Option<&Path>, progress: &Progress) -> Result
         progress.say("no agent account: build nightshift, then `cargo xtask lab up` again");
         return Ok(());
     };
-    let rbac = super::shell::run(Command::new(&binary).arg("rbac"));
+    let rbac = super::shell::run(Command::new(&binary).args(["rbac", "--write"]));
     match rbac {
         Ok(yaml) if !yaml.trim().is_empty() => {
             let kubeconfig = lab.install_agent(&yaml)?;

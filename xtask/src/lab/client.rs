@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use super::access::{API_SERVER, Identity};
@@ -42,12 +42,26 @@ impl Lab {
 
     /// Runs kubectl as the admin and returns what it printed.
     pub fn kubectl<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<String> {
-        run(&mut self.limited_kubectl(args))
+        self.kubectl_within(LIMIT, args)
+    }
+
+    /// Like [`Lab::kubectl`], with a limit of its own: for `rollout status`, `wait`, `delete`.
+    pub fn kubectl_within<S: AsRef<OsStr>>(&self, limit: Duration, args: &[S]) -> Result<String> {
+        run(&mut self.limited_kubectl(limit, args))
     }
 
     /// Runs kubectl as the admin with `input` on standard input.
     pub fn kubectl_with_input<S: AsRef<OsStr>>(&self, args: &[S], input: &str) -> Result<String> {
-        run_with_input(&mut self.limited_kubectl(args), input.as_bytes())
+        run_with_input(&mut self.limited_kubectl(LIMIT, args), input.as_bytes())
+    }
+
+    /// Applies many objects quickly: one request each, with a limit of its own.
+    pub fn apply_within(&self, limit: Duration, manifests: &str) -> Result<String> {
+        let args = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+        run_with_input(
+            &mut self.limited_kubectl(limit, &args),
+            manifests.as_bytes(),
+        )
     }
 
     /// Applies YAML or JSON as the admin.
@@ -120,6 +134,9 @@ impl Lab {
     /// Starts a program that ends with the lab, in its main network namespace; its output goes
     /// to `LOGS/NAME.log`. Returns its process id.
     pub fn start_program(&self, name: &str, argv: Vec<String>) -> Result<i32> {
+        if let Ok(process) = self.units().running(name) {
+            bail!("{name} already runs as process {}", process.pid);
+        }
         let unit = Unit {
             name: name.to_owned(),
             argv,
@@ -156,9 +173,9 @@ impl Lab {
         Ok(())
     }
 
-    fn limited_kubectl<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
+    fn limited_kubectl<S: AsRef<OsStr>>(&self, limit: Duration, args: &[S]) -> Command {
         let inner = self.kubectl_command(Identity::Admin);
-        let mut command = limited(LIMIT, &[inner.get_program()]);
+        let mut command = limited(limit, &[inner.get_program()]);
         command.args(inner.get_args()).args(args);
         command.env("KUBECONFIG", self.kubeconfig(Identity::Admin));
         command

@@ -130,6 +130,9 @@ fn controller_manager(lab: &Lab) -> Vec<String> {
             // A stopped kubelet is NotReady after 12 s (by default: 50 s).
             "--node-monitor-period=1s",
             "--node-monitor-grace-period=12s",
+            // By default 20 a second: thousands of pods would take minutes.
+            "--kube-api-qps=300",
+            "--kube-api-burst=600",
         ],
         &[
             format!("--kubeconfig={}", config.display()),
@@ -145,7 +148,12 @@ fn controller_manager(lab: &Lab) -> Vec<String> {
 fn scheduler(lab: &Lab) -> Vec<String> {
     let config = lab.kubeconfig(Identity::Scheduler);
     words(
-        &["scheduler", "--leader-elect=false"],
+        &[
+            "scheduler",
+            "--leader-elect=false",
+            "--kube-api-qps=300",
+            "--kube-api-burst=600",
+        ],
         &[format!("--kubeconfig={}", config.display())],
     )
 }

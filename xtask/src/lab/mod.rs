@@ -18,6 +18,7 @@ mod network;
 mod node;
 mod packages;
 mod progress;
+mod scale;
 mod shell;
 mod tar;
 mod unit;
@@ -34,6 +35,7 @@ pub use life::Up;
 pub use network::MAIN_ADDRESS;
 pub use node::Node;
 pub use progress::Progress;
+pub use scale::FAKE;
 pub use wait::until;
 
 use access::Access;

@@ -1,0 +1,143 @@
+//! Many pods on fake nodes (kwok), to see how the agent grows: nothing runs in them.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use super::access::Identity;
+use super::progress::Progress;
+use super::wait::until;
+use super::{Lab, binaries};
+
+/// Label and taint of fake nodes: nothing else is scheduled there.
+pub const FAKE: &str = "lab/fake";
+const UNIT: &str = "kwok";
+/// Thousands of objects on a busy machine.
+const LIMIT: Duration = Duration::from_mins(10);
+/// The pods of one fake Deployment.
+const REPLICAS: usize = 50;
+
+impl Lab {
+    /// Builds kwok if needed, starts it, and makes `count` fake nodes `fake-0`, `fake-1`, ...
+    pub fn add_fake_nodes(&self, count: usize, progress: &Progress) -> Result<()> {
+        binaries::build_kwok(&self.checkout.join("lab"), &self.build, progress)?;
+        if self.units().running(UNIT).is_err() {
+            let config = self.state.join("kwok.yaml");
+            fs::write(&config, include_str!("../../../lab/config/kwok.yaml"))?;
+            let argv = vec![
+                self.build.join("kwok").display().to_string(),
+                format!("--config={}", config.display()),
+                format!(
+                    "--kubeconfig={}",
+                    self.kubeconfig(Identity::Admin).display()
+                ),
+                "--manage-all-nodes=false".to_owned(),
+                format!("--manage-nodes-with-label-selector={FAKE}=true"),
+                // Renewed after a quarter of it, well within the grace period.
+                "--node-lease-duration-seconds=20".to_owned(),
+            ];
+            self.start_program(UNIT, argv)?;
+        }
+        self.apply_within(LIMIT, &list((0..count).map(fake_node).collect()))
+            .context("cannot make fake nodes")?;
+        until("the fake nodes to be ready", Duration::from_mins(1), || {
+            self.units().running(UNIT)?;
+            let path = format!("/api/v1/nodes?labelSelector={FAKE}%3Dtrue");
+            let nodes = match self.get(&path) {
+                Ok(nodes) => nodes,
+                Err(error) => return Ok(Err(error.to_string())),
+            };
+            let nodes = nodes["items"].as_array();
+            let ready = nodes.into_iter().flatten();
+            let ready = ready
+                .filter(|node| super::life::readiness(node) == "ready")
+                .count();
+            Ok(if ready >= count {
+                Ok(())
+            } else {
+                Err(format!("{ready} of {count}"))
+            })
+        })
+    }
+
+    /// Makes Deployments with at least `pods` pods in `namespace` on fake nodes, each with a
+    /// Service, and waits until they run (some hundred a second).
+    pub fn add_fake_pods(&self, namespace: &str, pods: usize) -> Result<()> {
+        let deployments = pods.div_ceil(REPLICAS);
+        let mut objects = vec![json!({
+            "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace },
+        })];
+        objects.extend((0..deployments).flat_map(|n| fake_deployment(namespace, n)));
+        self.apply_within(LIMIT, &list(objects))
+            .context("cannot make fake pods")?;
+        let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments");
+        until("the fake pods to run", LIMIT, || {
+            let found = match self.get(&path) {
+                Ok(found) => found,
+                Err(error) => return Ok(Err(error.to_string())),
+            };
+            let items = found["items"].as_array().into_iter().flatten();
+            let ready: u64 = items
+                .filter_map(|d| d["status"]["readyReplicas"].as_u64())
+                .sum();
+            let wanted = deployments * REPLICAS;
+            let enough = usize::try_from(ready).is_ok_and(|ready| ready >= wanted);
+            Ok(if enough {
+                Ok(())
+            } else {
+                Err(format!("{ready} of {wanted}"))
+            })
+        })
+    }
+}
+
+fn list(items: Vec<Value>) -> String {
+    json!({ "apiVersion": "v1", "kind": "List", "items": items }).to_string()
+}
+
+fn fake_node(number: usize) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Node",
+        "metadata": {
+            "name": format!("fake-{number}"),
+            "labels": { FAKE: "true", "kubernetes.io/hostname": format!("fake-{number}") },
+        },
+        "spec": { "taints": [{ "key": FAKE, "value": "true", "effect": "NoSchedule" }] },
+    })
+}
+
+/// A Deployment and a Service of the same name.
+fn fake_deployment(namespace: &str, number: usize) -> [Value; 2] {
+    let name = format!("fake-{number}");
+    let metadata = json!({ "name": name, "namespace": namespace });
+    let labels = json!({ "app": name });
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata,
+        "spec": {
+            "replicas": REPLICAS,
+            "selector": { "matchLabels": labels },
+            "template": {
+                "metadata": { "labels": labels },
+                "spec": {
+                    "nodeSelector": { FAKE: "true" },
+                    "tolerations": [{ "key": FAKE, "operator": "Exists" }],
+                    "automountServiceAccountToken": false,
+                    "containers": [{
+                        "name": "app", "image": "img.test/app:1",
+                        "resources": {
+                            "requests": { "cpu": "10m", "memory": "16Mi" },
+                            "limits": { "memory": "64Mi" },
+                        },
+                    }],
+                },
+            },
+        },
+    });
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": metadata,
+        "spec": { "selector": labels, "ports": [{ "port": 80 }] },
+    });
+    [deployment, service]
+}
