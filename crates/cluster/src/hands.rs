@@ -309,3 +309,6 @@ fn removes(action: &Action) -> bool {
 fn conflicts(last: &str) -> String {
     format!("the target changed under the request {ATTEMPTS} times, at last: {last}")
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod eyes;
 pub mod failpoint;
 pub mod hands;
+pub mod rbac;
 mod read_only;
 pub mod template;
 
