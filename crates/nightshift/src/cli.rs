@@ -3,14 +3,19 @@
 //! Commands print data through [`crate::output`] and end with [`Exit`]; an error always names the
 //! next step.
 
+mod cluster;
 mod completion;
 mod failure;
 mod incidents;
+mod runbook;
+mod scan;
 mod story;
 
 pub use failure::{Exit, Failure, OrHelp};
 
 use clap::Parser;
+use nightshift_cluster::Clock;
+use std::sync::Arc;
 
 /// An autonomous SRE for Kubernetes: sees a fault, finds its cause, repairs it behind guards, and
 /// hands over to a person whenever it is not sure
@@ -30,14 +35,18 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Scan(scan::Args),
     Incidents(incidents::Args),
+    Runbook(runbook::Args),
     Completion(completion::Args),
 }
 
 /// Runs the command that the arguments name, and gives its exit code.
-pub async fn run(now: jiff::Timestamp) -> Exit {
+pub async fn run(clock: Arc<dyn Clock>) -> Exit {
     let done = match Cli::parse().command {
-        Command::Incidents(args) => args.run(now).await,
+        Command::Scan(args) => args.run(clock).await,
+        Command::Incidents(args) => args.run(clock.now()).await,
+        Command::Runbook(args) => args.run(),
         Command::Completion(args) => args.run(),
     };
     done.unwrap_or_else(|failure| failure.report())

@@ -371,7 +371,7 @@ mod tests {
             ),
             (
                 json!({"labels": {"alertname": "A"}, "startsAt": "yesterday"}),
-                "yesterday",
+                "startsAt is not a time",
             ),
             (json!("text"), "invalid type"),
             (json!(null), "invalid type"),

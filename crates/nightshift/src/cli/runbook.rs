@@ -1,0 +1,190 @@
+//! `nightshift runbook`: what the agent knows how to do.
+
+use super::{Exit, Failure, OrHelp as _};
+use crate::output::{Output, Style, Tone};
+use nightshift_core::runbook::{Library, Problem, Runbook};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Lists and checks runbooks
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    List(ListArgs),
+    Lint(LintArgs),
+}
+
+/// Lists the runbooks in force: the built-in ones and those of a folder
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  nightshift runbook list
+  nightshift runbook list --runbooks ./runbooks -o yaml
+
+Exit codes: 0 done, 2 the folder cannot be read or a runbook in it is wrong")]
+struct ListArgs {
+    /// Folder with runbooks (*.md) beside the built-in ones
+    #[arg(long, value_name = "FOLDER", env = "NIGHTSHIFT_RUNBOOKS")]
+    runbooks: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Checks runbooks, naming line and column of every problem
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  nightshift runbook lint ./runbooks
+  nightshift runbook lint RB_OOM.md RB_MINE.md -o json
+
+Exit codes: 0 no problem, 1 problems found, 2 a file cannot be read")]
+struct LintArgs {
+    /// Files, or folders with *.md files
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    output: Output,
+}
+
+impl Args {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        match self.command {
+            Command::List(args) => args.run(),
+            Command::Lint(args) => args.run(),
+        }
+    }
+}
+
+/// A runbook as it is listed.
+#[derive(Debug, Serialize)]
+struct Row {
+    id: String,
+    title: String,
+    applies: Vec<String>,
+    /// Tools in the order of the steps.
+    tools: Vec<&'static str>,
+    /// Those of them that propose a write.
+    writes: Vec<&'static str>,
+    file: String,
+}
+
+impl From<&Runbook> for Row {
+    fn from(runbook: &Runbook) -> Self {
+        let steps = || runbook.steps.iter();
+        Self {
+            id: runbook.id.to_string(),
+            title: runbook.title.clone(),
+            applies: runbook.applies.iter().map(ToString::to_string).collect(),
+            tools: steps().map(|step| step.tool()).collect(),
+            writes: steps()
+                .filter(|step| step.writes())
+                .map(|step| step.tool())
+                .collect(),
+            file: runbook.file.clone(),
+        }
+    }
+}
+
+impl ListArgs {
+    fn run(self) -> Result<Exit, Failure> {
+        let texts = read(self.runbooks.as_slice())?;
+        let library = Library::load(&texts).map_err(|problems| {
+            let first = problems
+                .first()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            Failure::new(
+                first,
+                "`nightshift runbook lint` lists every problem of the folder",
+            )
+        })?;
+        let rows: Vec<Row> = library.iter().map(Row::from).collect();
+        self.output
+            .print(&rows, |rows, style| list_table(rows, style))?;
+        Ok(Exit::Fine)
+    }
+}
+
+fn list_table(rows: &[Row], style: Style) -> String {
+    let cells = |row: &Row| {
+        vec![
+            (Tone::Strong, row.id.clone()),
+            (Tone::Plain, row.title.clone()),
+            (Tone::Plain, row.applies.join(", ")),
+            (Tone::Plain, row.writes.join(", ")),
+            (Tone::Dim, row.file.clone()),
+        ]
+    };
+    style.table(
+        &["ID", "TITLE", "APPLIES TO", "MAY WRITE", "FILE"],
+        rows.iter().map(cells).collect(),
+    )
+}
+
+impl LintArgs {
+    fn run(self) -> Result<Exit, Failure> {
+        let problems = Library::lint(&read(&self.paths)?);
+        self.output
+            .print(&problems, |problems, style| lint_lines(problems, style))?;
+        Ok(if problems.is_empty() {
+            Exit::Fine
+        } else {
+            Exit::Found
+        })
+    }
+}
+
+fn lint_lines(problems: &[Problem], style: Style) -> String {
+    if problems.is_empty() {
+        return "No problems.\n".to_owned();
+    }
+    let line = |problem: &Problem| {
+        let place = format!("{}:{}:{}", problem.file, problem.line, problem.column);
+        let help = if problem.help.is_empty() {
+            String::new()
+        } else {
+            format!("  {}\n", problem.help)
+        };
+        format!(
+            "{}: {}\n{}",
+            style.paint(Tone::Strong, &place),
+            style.paint(Tone::Bad, &problem.message),
+            style.paint(Tone::Dim, &help)
+        )
+    };
+    problems.iter().map(line).collect()
+}
+
+/// Texts by path: of files, and of the `*.md` files of folders.
+fn read(paths: &[PathBuf]) -> Result<BTreeMap<String, String>, Failure> {
+    let mut texts = BTreeMap::new();
+    for path in paths {
+        let what = format!("{} cannot be read", path.display());
+        let help = "name runbook files, or a folder that has them";
+        for file in files(path).or_help(&what, help)? {
+            let what = format!("{} cannot be read", file.display());
+            let text =
+                std::fs::read_to_string(&file).or_help(&what, "runbooks are UTF-8 text files")?;
+            texts.insert(file.display().to_string(), text);
+        }
+    }
+    Ok(texts)
+}
+
+fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries: Vec<PathBuf> = std::fs::read_dir(path)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<io::Result<_>>()?;
+    Ok(entries
+        .into_iter()
+        .filter(|file| file.extension().is_some_and(|ext| ext == "md"))
+        .collect())
+}

@@ -1,0 +1,151 @@
+//! `nightshift scan`: what is wrong now. It reads, and writes nothing, not even to a record.
+
+use super::cluster::{ClusterArgs, HELP, with_spinner};
+use super::{Exit, Failure, OrHelp as _};
+use crate::output::{Output, Style, Tone, age};
+use jiff::Timestamp;
+use nightshift_cluster::{Clock, Eyes, Limits};
+use nightshift_core::diagnose::{Diagnosis, diagnose};
+use nightshift_core::world::{Snapshot, Source};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Says what is wrong in the cluster now, and why. Writes nothing
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  nightshift scan
+  nightshift scan -n demo --context staging
+  nightshift scan -o json | jq '.diagnoses[].owner'
+
+Exit codes: 0 healthy, 1 something is wrong, 2 could not look (or not everywhere)")]
+pub(super) struct Args {
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// Only what concerns this namespace; nodes are left out
+    #[arg(short, long)]
+    namespace: Option<String>,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// What a scan found.
+#[derive(Debug, Serialize)]
+struct Found {
+    taken_at: Timestamp,
+    /// What was looked through.
+    seen: Seen,
+    /// What is wrong, one diagnosis an owner.
+    diagnoses: Vec<Diagnosis>,
+    /// Detectors that could not look, with the sources that they missed.
+    blind: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Seen {
+    pods: usize,
+    workloads: usize,
+    nodes: usize,
+}
+
+impl Args {
+    pub(super) async fn run(self, clock: Arc<dyn Clock>) -> Result<Exit, Failure> {
+        let clients = self.cluster.connect().await?;
+        let uid = clients
+            .identify(&*clock)
+            .await
+            .or_help("the cluster does not say which one it is", HELP)?;
+        let limits = Limits::default();
+        let look = Eyes::scan(&clients.read, uid, clock, &limits);
+        let snapshot = with_spinner("looking at the cluster", look).await;
+        let found = Found::of(&snapshot, self.namespace.as_deref());
+        self.output.print(&found, table)?;
+        Ok(found.exit())
+    }
+}
+
+impl Found {
+    fn of(snapshot: &Snapshot, namespace: Option<&str>) -> Self {
+        let mut diagnosed = diagnose(snapshot, &[]);
+        diagnosed
+            .diagnoses
+            .retain(|d| namespace.is_none_or(|name| d.owner.namespace == name));
+        let missed = |(source, why): &(Source, String)| format!("{source:?}: {why}");
+        let blind = diagnosed.blind.iter();
+        Self {
+            taken_at: snapshot.taken_at,
+            seen: Seen {
+                pods: snapshot.pods.len(),
+                workloads: snapshot.workloads.len(),
+                nodes: snapshot.nodes.len(),
+            },
+            diagnoses: diagnosed.diagnoses,
+            blind: blind
+                .map(|(name, missing)| ((*name).to_owned(), missing.iter().map(missed).collect()))
+                .collect(),
+        }
+    }
+
+    /// Not seen is not healthy: a blind detector with nothing else found is "could not look".
+    fn exit(&self) -> Exit {
+        match (self.diagnoses.is_empty(), self.blind.is_empty()) {
+            (false, _) => Exit::Found,
+            (true, false) => Exit::Failed,
+            (true, true) => Exit::Fine,
+        }
+    }
+}
+
+fn table(found: &Found, style: Style) -> String {
+    let Found {
+        taken_at,
+        seen,
+        diagnoses,
+        blind,
+    } = found;
+    let mut text = String::new();
+    if !diagnoses.is_empty() {
+        let row = |d: &Diagnosis| {
+            let cause = d.path.last().cloned().unwrap_or_default();
+            vec![
+                (Tone::Plain, d.owner.to_string()),
+                (Tone::Bad, d.class.to_string()),
+                (Tone::Plain, d.reason.clone()),
+                (Tone::Dim, d.confidence.to_string()),
+                (Tone::Dim, age(taken_at.duration_since(d.since))),
+                (Tone::Plain, cause),
+            ]
+        };
+        let header = ["OWNER", "CLASS", "REASON", "CONFIDENCE", "SINCE", "CAUSE"];
+        text.push_str(&style.table(&header, diagnoses.iter().map(row).collect()));
+        text.push('\n');
+    }
+    for (detector, missing) in blind {
+        let line = format!("blind: {detector} could not look: {}", missing.join("; "));
+        text.push_str(&style.paint(Tone::Warn, &line));
+        text.push('\n');
+    }
+    let Seen {
+        pods,
+        workloads,
+        nodes,
+    } = seen;
+    let (tone, verdict) = match (diagnoses.len(), blind.len()) {
+        (0, 0) => (Tone::Good, "nothing is wrong".to_owned()),
+        (0, n) => (
+            Tone::Warn,
+            format!("nothing found, but {n} detectors could not look"),
+        ),
+        (n, 0) => (Tone::Bad, format!("{n} found")),
+        (n, m) => (
+            Tone::Bad,
+            format!("{n} found, and {m} detectors could not look"),
+        ),
+    };
+    text.push_str(&style.paint(tone, &verdict));
+    text.push_str(&style.paint(
+        Tone::Dim,
+        &format!(" in {pods} pods, {workloads} workloads and {nodes} nodes\n"),
+    ));
+    text
+}
