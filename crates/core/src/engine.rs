@@ -1,40 +1,120 @@
-//! Joins the rooms: inputs in, effects out. The only file that knows all of them.
+//! Joins the rooms: inputs in, effects out. The only place that knows all of them.
+//!
+//! [`Engine::handle`] is a function of the engine's state, the input and the time; the shell stores
+//! what it decides and only then runs the effects. [`hear`] takes signals, [`see`] takes snapshots
+//! and moves incidents along, [`act`] carries one step through rehearsal, guard, write and check.
 
+mod act;
+mod hear;
 pub mod input;
+mod limits;
+mod see;
+mod timers;
+mod turn;
 
 pub use input::{Checkpoint, Effect, Input, LookId};
 
+use crate::diagnose::Diagnosis;
+use crate::history::History;
+use crate::ids::{ClusterUid, IncidentId};
+use crate::incident::Incident;
+use crate::plan::Step;
 use crate::policy::Policy;
+use crate::record::Batch;
+use crate::runbook::Library;
+use crate::world::{ObjectRef, Snapshot};
 use jiff::Timestamp;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use timers::Timers;
+use turn::Turn;
 
-/// The engine of one cluster.
+/// The engine of one cluster. It knows nothing until its first input, [`Input::Start`].
 #[derive(Debug, Default)]
 pub struct Engine {
+    cluster: ClusterUid,
+    leader_epoch: u64,
     policy: Policy,
+    library: Library,
+    history: History,
+    open: BTreeMap<IncidentId, Incident>,
+    closed: VecDeque<Incident>,
+    looks: BTreeMap<LookId, Looking>,
+    /// Last looks, by incident and whether they were fresh.
+    looked_at: BTreeMap<(IncidentId, bool), Timestamp>,
+    /// Subjects and incidents that a signal spoke of while a look at them was in flight.
+    again: BTreeSet<LookId>,
+    prepared: BTreeMap<IncidentId, Prepared>,
+    timers: Timers,
+    next_look: u64,
+    stopping: bool,
+}
+
+/// What a look in flight is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Looking {
+    /// Something that no incident speaks of yet.
+    Subject(ObjectRef),
+    /// An open incident.
+    Incident { id: IncidentId, fresh: bool },
+}
+
+/// A step between its fresh look and the answer to its rehearsal.
+#[derive(Debug)]
+struct Prepared {
+    step: Step,
+    snapshot: Snapshot,
+    diagnosis: Option<Diagnosis>,
 }
 
 /// What [`Engine::handle`] wants done: first store the batch durably, then run the effects in order.
-#[derive(Debug, Default, PartialEq, serde::Serialize)]
+#[derive(Debug, Default, PartialEq, Serialize)]
 pub struct Decision {
     /// Goes to the store in one transaction with the input itself.
-    pub batch: crate::record::Batch,
+    pub batch: Batch,
     /// Run only after the batch is durable.
     pub effects: Vec<Effect>,
 }
 
 impl Engine {
-    /// An engine that knows nothing yet; its first input is [`Input::Start`], with the policy.
+    /// An engine that knows nothing yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The policy.
+    /// The policy in force.
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// Decides.
-    pub fn handle(&mut self, _input: Input, _now: Timestamp) -> Decision {
-        Decision::default()
+    /// Open incidents.
+    pub fn open_incidents(&self) -> impl Iterator<Item = &Incident> {
+        self.open.values()
+    }
+
+    /// What was done before.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Decides. Same state, same input, same time: same decision.
+    pub fn handle(&mut self, input: Input, now: Timestamp) -> Decision {
+        let mut turn = Turn::new(self, now);
+        match input {
+            Input::Start(checkpoint) => turn.start(*checkpoint),
+            Input::Signal(signal) => turn.signal(signal),
+            Input::Rejected { why, alert } => turn.rejected(&why, &alert),
+            Input::Observed { look, snapshot } => turn.observed(look, &snapshot),
+            Input::NotObserved { look, why } => turn.not_observed(look, &why),
+            Input::Rehearsed { step, rehearsal } => turn.rehearsed(&step, &rehearsal),
+            Input::Acted { permit, outcome } => turn.acted(&permit, outcome),
+            Input::KnownGood { workload, revision } => turn.known_good(&workload, &revision),
+            Input::Stopping => turn.stop(),
+            Input::Tick => turn.tick(),
+        }
+        turn.finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -230,3 +230,17 @@ pub enum ActOutcome {
         why: String,
     },
 }
+
+impl std::fmt::Display for ActOutcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Done { .. } => f.write_str("done"),
+            Self::Refused { why } => write!(f, "refused: {why}"),
+            Self::Blocked { why } => write!(f, "blocked: {why}"),
+            Self::Stale { why } => write!(f, "stale: {why}"),
+            Self::Expired => f.write_str("the permit had expired"),
+            Self::Unknown { why } => write!(f, "no answer: {why}"),
+            Self::NotDone { why } => write!(f, "not done: {why}"),
+        }
+    }
+}

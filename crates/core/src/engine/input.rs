@@ -39,10 +39,6 @@ pub struct Checkpoint {
 
 /// What the engine is told. Every input is journaled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "inputs are handled one at a time, never stored in bulk"
-)]
 pub enum Input {
     /// First input of every start.
     Start(Box<Checkpoint>),

@@ -95,20 +95,29 @@ impl Phase {
     /// The phase after `event`. A closed incident is never reopened, and nothing closes one while
     /// a write is out.
     pub fn next(self, event: Event) -> Result<Self, Illegal> {
-        use {Event as E, Phase as P};
+        use Event as E;
         Ok(match (self, event) {
-            (P::Open | P::Preparing | P::Waiting, E::Reclassified) => P::Open,
-            (P::Open, E::Persisted) | (P::Preparing, E::Replanned) => P::Preparing,
-            (P::Verifying, E::NextStep) | (P::Acting | P::ReadingBack, E::NotDone) => P::Preparing,
-            (P::Preparing, E::Permitted) => P::Acting,
-            (P::Acting | P::ReadingBack, E::Acted) => P::Verifying,
-            (P::Acting | P::ReadingBack, E::Unanswered) => P::ReadingBack,
+            (Self::Open | Self::Preparing | Self::Waiting, E::Reclassified) => Self::Open,
+            (Self::Open, E::Persisted)
+            | (Self::Preparing, E::Replanned)
+            | (Self::Verifying, E::NextStep)
+            | (Self::Acting | Self::ReadingBack, E::NotDone) => Self::Preparing,
+            (Self::Preparing, E::Permitted) => Self::Acting,
+            (Self::Acting | Self::ReadingBack, E::Acted) => Self::Verifying,
+            (Self::Acting | Self::ReadingBack, E::Unanswered) => Self::ReadingBack,
             (
-                P::Open | P::Preparing | P::Acting | P::ReadingBack | P::Verifying | P::Waiting,
+                Self::Open
+                | Self::Preparing
+                | Self::Acting
+                | Self::ReadingBack
+                | Self::Verifying
+                | Self::Waiting,
                 E::HandedOver,
-            ) => P::Waiting,
-            (P::Verifying, E::Verified)
-            | (P::Open | P::Preparing | P::Verifying | P::Waiting, E::Ended) => P::Closed,
+            ) => Self::Waiting,
+            (Self::Verifying, E::Verified)
+            | (Self::Open | Self::Preparing | Self::Verifying | Self::Waiting, E::Ended) => {
+                Self::Closed
+            }
             _ => return Err(Illegal { phase: self, event }),
         })
     }

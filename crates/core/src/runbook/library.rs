@@ -26,7 +26,7 @@ const BUILT_IN: &[(&str, &str)] = built_in![
 const PREFIX: &str = "built-in/";
 
 /// Runbooks by id, each of them free of problems.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Library {
     runbooks: BTreeMap<RunbookId, Runbook>,
     texts: BTreeMap<String, String>,

@@ -1,0 +1,282 @@
+//! Takes what is heard: the start, watch signals, alerts, ticks.
+
+use super::turn::Turn;
+use super::{Checkpoint, Effect, limits};
+use crate::diagnose::FaultClass;
+use crate::ids::{Digest, IncidentId};
+use crate::incident::{Event, Fingerprint, Incident, MAX_ALERTS, Phase};
+use crate::record::EntryKind;
+use crate::runbook::Library;
+use crate::signal::{Signal, SignalBody};
+use crate::world::ObjectRef;
+
+impl Turn<'_> {
+    /// Goes on where the record ends: an intent without a result is read back, never repeated.
+    pub(super) fn start(&mut self, checkpoint: Checkpoint) {
+        let engine = &mut *self.engine;
+        engine.cluster = checkpoint.cluster;
+        engine.leader_epoch = checkpoint.leader_epoch;
+        engine.policy = checkpoint.policy;
+        engine.history = checkpoint.history;
+        engine.closed = checkpoint.closed.into();
+        engine.open = checkpoint
+            .open
+            .into_iter()
+            .map(|i| (i.id.clone(), i))
+            .collect();
+        match Library::load(&checkpoint.runbooks) {
+            Ok(library) => engine.library = library,
+            Err(problems) => {
+                // The shell lints before it starts; without runbooks every incident asks.
+                let text = "runbooks could not be loaded: every incident goes to a person";
+                let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+                self.record(None, EntryKind::Blind, text, &problems);
+            }
+        }
+        let open: Vec<(IncidentId, Phase)> = self
+            .engine
+            .open
+            .values()
+            .map(|i| (i.id.clone(), i.phase))
+            .collect();
+        for (id, phase) in open {
+            match phase {
+                Phase::Acting | Phase::ReadingBack => {
+                    if self.step_phase(&id, Event::Unanswered) {
+                        self.read_back(&id);
+                    }
+                }
+                Phase::Open | Phase::Preparing | Phase::Verifying | Phase::Waiting => {
+                    self.look_at(&id, false);
+                }
+                Phase::Closed => {}
+            }
+        }
+    }
+
+    /// Asks the hands whether the write of this incident that is out happened.
+    pub(super) fn read_back(&mut self, id: &IncidentId) {
+        let Some(incident) = self.engine.open.get(id) else {
+            return;
+        };
+        let permit = incident
+            .attempts
+            .last()
+            .map(|attempt| attempt.permit.clone());
+        let (Some(permit), Some(step)) = (permit, incident.step.clone()) else {
+            self.hand_over(id, "the record holds no intent for the write that was out");
+            return;
+        };
+        self.effect(Effect::ReadBack { permit, step });
+    }
+
+    pub(super) fn stop(&mut self) {
+        self.engine.stopping = true;
+    }
+
+    pub(super) fn tick(&mut self) {
+        for id in self.engine.timers.due(self.now) {
+            let Some(incident) = self.engine.open.get(&id) else {
+                continue;
+            };
+            match incident.phase {
+                Phase::ReadingBack => self.read_back(&id),
+                Phase::Preparing | Phase::Verifying => self.look_at(&id, true),
+                Phase::Open | Phase::Waiting => self.look_at(&id, false),
+                Phase::Acting | Phase::Closed => {}
+            }
+        }
+    }
+
+    pub(super) fn signal(&mut self, signal: Signal) {
+        match &signal.body {
+            SignalBody::Watch => self.heard_from_watch(signal.subject),
+            SignalBody::Alert(alert) if alert.firing => self.alert_fires(signal),
+            SignalBody::Alert(_) => self.alert_resolved(&signal),
+        }
+    }
+
+    fn heard_from_watch(&mut self, subject: ObjectRef) {
+        let about = self.incidents_about(&subject);
+        if about.is_empty() {
+            self.look_at_subject(subject);
+        }
+        for id in about {
+            self.look_at(&id, false);
+        }
+    }
+
+    /// Open incidents that speak of the object: as owner, subject or in their evidence.
+    fn incidents_about(&self, object: &ObjectRef) -> Vec<IncidentId> {
+        let speaks = |incident: &&Incident| {
+            let evidence = incident.diagnosis.iter().flat_map(|d| &d.evidence);
+            incident.owner.same_name(object)
+                || incident.subject.same_name(object)
+                || evidence.into_iter().any(|e| e.object.same_name(object))
+        };
+        self.engine
+            .open
+            .values()
+            .filter(speaks)
+            .map(|i| i.id.clone())
+            .collect()
+    }
+
+    fn alert_fires(&mut self, signal: Signal) {
+        if let Some(id) = self.handles(&signal) {
+            let text = format!("{} again while it is being handled", signal.fingerprint);
+            self.record(Some(&id), EntryKind::Suppressed, text, &signal);
+            return;
+        }
+        let text = format!("alert about {}", signal.subject);
+        if signal.subject.name.is_empty() {
+            let text = "alert that names no pod, workload or node: recorded, nothing to look at";
+            self.record(None, EntryKind::WebhookReceived, text, &signal);
+            return;
+        }
+        if let Some(id) = self.incidents_about(&signal.subject).first().cloned() {
+            self.record(Some(&id), EntryKind::WebhookReceived, text, &signal);
+            self.attach(&id, signal);
+            self.look_at(&id, true);
+            return;
+        }
+        // Opened before the look, so that an alert survives a crash of ours in between.
+        let subject = signal.subject.clone();
+        let Some(id) = self.open_incident(&subject, &subject, FaultClass::Unexplained) else {
+            return;
+        };
+        self.record(Some(&id), EntryKind::WebhookReceived, text, &signal);
+        self.attach(&id, signal);
+        self.look_at(&id, true);
+    }
+
+    /// The incident that handles this alert episode, open or just closed.
+    fn handles(&self, signal: &Signal) -> Option<IncidentId> {
+        let open = self
+            .engine
+            .open
+            .values()
+            .find(|i| i.firing.contains_key(&signal.fingerprint));
+        let started = |other: &Signal| match (&other.body, &signal.body) {
+            (SignalBody::Alert(a), SignalBody::Alert(b)) => {
+                a.starts_at.is_some() && a.starts_at == b.starts_at
+            }
+            _ => false,
+        };
+        let same = |other: &Signal| other.fingerprint == signal.fingerprint && started(other);
+        let closed = || {
+            self.engine
+                .closed
+                .iter()
+                .rev()
+                .find(|i| i.alerts.iter().any(same))
+        };
+        open.or_else(closed).map(|incident| incident.id.clone())
+    }
+
+    pub(super) fn attach(&mut self, id: &IncidentId, signal: Signal) {
+        let now = self.now;
+        let Some(incident) = self.incident(id) else {
+            return;
+        };
+        incident.firing.insert(signal.fingerprint.clone(), now);
+        incident.alerts.push(signal);
+        if incident.alerts.len() > MAX_ALERTS {
+            incident.alerts.remove(0);
+        }
+    }
+
+    /// A resolved alert is evidence: it makes us look, and never closes anything by itself.
+    fn alert_resolved(&mut self, signal: &Signal) {
+        let open = self.engine.open.values();
+        let of = open.filter(|i| i.firing.contains_key(&signal.fingerprint));
+        let ids: Vec<IncidentId> = of.map(|i| i.id.clone()).collect();
+        if ids.is_empty() {
+            self.record(
+                None,
+                EntryKind::Resolved,
+                "resolved alert that nothing here handles",
+                signal,
+            );
+        }
+        for id in ids {
+            if let Some(incident) = self.incident(&id) {
+                incident.firing.remove(&signal.fingerprint);
+            }
+            let text = "the alert resolved: evidence, not health";
+            self.record(Some(&id), EntryKind::Resolved, text, signal);
+            self.look_at(&id, false);
+        }
+    }
+
+    pub(super) fn rejected(&mut self, why: &str, alert: &str) {
+        let body = serde_json::json!({ "why": why, "alert": alert });
+        self.record(
+            None,
+            EntryKind::Rejected,
+            format!("alert not usable: {why}"),
+            &body,
+        );
+    }
+
+    pub(super) fn known_good(&mut self, workload: &ObjectRef, revision: &ObjectRef) {
+        let now = self.now;
+        self.engine
+            .history
+            .known_good
+            .insert(revision.uid.clone(), now);
+        let text = format!("{revision} of {workload} was fully available for 10 minutes");
+        let body = serde_json::json!({ "workload": workload, "revision": revision });
+        self.record(None, EntryKind::KnownGood, text, &body);
+    }
+
+    /// Opens an incident; `None` when too many are open.
+    pub(super) fn open_incident(
+        &mut self,
+        owner: &ObjectRef,
+        subject: &ObjectRef,
+        class: FaultClass,
+    ) -> Option<IncidentId> {
+        if self.engine.open.len() >= limits::OPEN_INCIDENTS {
+            let text = format!("too many open incidents: {class} on {owner} is not opened now");
+            self.record(None, EntryKind::Blind, text, owner);
+            return None;
+        }
+        let cluster = self.engine.cluster.clone();
+        let fingerprint = Fingerprint {
+            cluster,
+            owner: owner.uid.clone(),
+            class,
+        };
+        let previous = self
+            .engine
+            .closed
+            .iter()
+            .rev()
+            .find(|i| i.fingerprint == fingerprint);
+        let mut incident = Incident {
+            previous: previous.map(|i| i.id.clone()),
+            ..Incident::open(fingerprint, owner.clone(), subject.clone(), self.now)
+        };
+        // An alert names an object, not a uid: the name keeps two such incidents apart.
+        let unique = (
+            &incident.fingerprint,
+            &incident.owner,
+            self.now,
+            self.engine.next_look,
+        );
+        incident.id = IncidentId::from(format!("inc-{}", Digest::of(&unique).short(12)));
+        let id = incident.id.clone();
+        self.engine.open.insert(id.clone(), incident);
+        let body = serde_json::json!({ "class": class, "owner": owner, "subject": subject });
+        if self.incident(&id).is_some() {
+            self.record(
+                Some(&id),
+                EntryKind::Opened,
+                format!("{class} on {owner}"),
+                &body,
+            );
+        }
+        Some(id)
+    }
+}

@@ -1,0 +1,30 @@
+//! Every limit of the engine, with its reason.
+
+use jiff::SignedDuration;
+
+/// Open incidents. A cluster-wide outage opens one an owner; past this the record says so and new
+/// ones wait until others close (their objects are looked at again with every signal).
+pub(super) const OPEN_INCIDENTS: usize = 5_000;
+
+/// Closed incidents kept in memory to link recurrences and to recognise a running alert episode.
+pub(super) const CLOSED_INCIDENTS: usize = 500;
+
+/// Looks in flight for subjects without an incident; signals past it are looked at when one ends.
+pub(super) const SUBJECT_LOOKS: usize = 1_000;
+
+/// Least time between two looks at one incident: a crash loop changes its status every second.
+pub(super) const LOOK_EVERY: SignedDuration = SignedDuration::from_secs(1);
+
+/// A waiting incident is looked at this often even if no watch speaks of it.
+pub(super) const WAITING_LOOK_EVERY: SignedDuration = SignedDuration::from_secs(60);
+
+/// Wait after a look that failed or was blind, and between two read-backs.
+pub(super) const RETRY_AFTER: SignedDuration = SignedDuration::from_secs(5);
+
+/// Plans made again for one incident (stale basis, blocked eviction, no answer to a rehearsal)
+/// before a person is asked. With [`RETRY_AFTER`] between them an API server may be away for
+/// several minutes.
+pub(super) const REPLANS: u32 = 60;
+
+/// Longest time that a fault may stay unseeable (blind) before a person is asked.
+pub(super) const BLIND_FOR: SignedDuration = SignedDuration::from_mins(5);

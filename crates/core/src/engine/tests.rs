@@ -1,0 +1,482 @@
+//! Stories of the engine alone: a driver answers its effects from small worlds, in virtual time.
+
+use super::*;
+use crate::guard::Rehearsal;
+use crate::history::ActOutcome;
+use crate::incident::{Outcome, Phase};
+use crate::policy::Autonomy;
+use crate::record::{Entry, EntryKind};
+use crate::signal::{Alert, Signal, SignalBody};
+use crate::testkit;
+use crate::world::Kind;
+use jiff::SignedDuration;
+use proptest::prelude::*;
+
+const START: &str = "2026-01-05T10:00:00Z";
+
+fn at(seconds: i64) -> Timestamp {
+    START.parse::<Timestamp>().expect("a time") + SignedDuration::from_secs(seconds)
+}
+
+/// Revision 1 is good and still serves; revision 2 names an image that does not exist.
+fn bad_image(now: Timestamp) -> Snapshot {
+    testkit::world(&now.to_string())
+        .node("node1")
+        .deployment("demo", "cart")
+        .revision(1)
+        .image("img.test/cart:1")
+        .pod("cart-1-a")
+        .revision(2)
+        .image("img.test/cart:nowhere")
+        .age(120)
+        .pod("cart-2-a")
+        .age(120)
+        .waiting("ImagePullBackOff", "Back-off pulling image \"img.test/cart:nowhere\"")
+        .event("Failed", "Failed to pull image \"img.test/cart:nowhere\": failed to resolve reference \"img.test/cart:nowhere\": img.test/cart:nowhere: not found")
+        .seen(110, 5, 4)
+        .snapshot()
+}
+
+fn healthy(now: Timestamp) -> Snapshot {
+    testkit::world(&now.to_string())
+        .node("node1")
+        .deployment("demo", "cart")
+        .revision(1)
+        .image("img.test/cart:1")
+        .pod("cart-1-a")
+        .snapshot()
+}
+
+/// From its first revision on the container is killed for memory.
+fn oom(now: Timestamp) -> Snapshot {
+    testkit::world(&now.to_string())
+        .node("node1")
+        .deployment("demo", "cart")
+        .revision(1)
+        .memory("64Mi", "96Mi")
+        .pod("cart-1-a")
+        .crash_loop(137, "OOMKilled", 5, 4)
+        .event(
+            "BackOff",
+            "Back-off restarting failed container app in pod cart-1-a",
+        )
+        .seen(60, 5, 4)
+        .snapshot()
+}
+
+fn policy(autonomy: Autonomy) -> Policy {
+    Policy {
+        autonomy,
+        dry_run: false,
+        persistence_percent: 0,
+        ..Policy::default()
+    }
+}
+
+fn runbooks() -> std::collections::BTreeMap<String, String> {
+    Library::built_in().texts().clone()
+}
+
+fn checkpoint(autonomy: Autonomy) -> Checkpoint {
+    Checkpoint {
+        cluster: "cluster-uid".into(),
+        leader_epoch: 1,
+        policy: policy(autonomy),
+        runbooks: runbooks(),
+        ..Checkpoint::default()
+    }
+}
+
+/// The cluster as the driver plays it.
+struct World {
+    look: fn(Timestamp) -> Snapshot,
+    act: fn() -> ActOutcome,
+}
+
+fn done() -> ActOutcome {
+    ActOutcome::Done {
+        generation: 3,
+        resource_version: "9".to_owned(),
+    }
+}
+
+/// Answers effects until only a wake-up is left, then lets time pass.
+struct Driver {
+    engine: Engine,
+    now: Timestamp,
+    wake: Option<Timestamp>,
+    journal: Vec<(Input, Timestamp, Decision)>,
+    world: World,
+}
+
+impl Driver {
+    fn new(autonomy: Autonomy, look: fn(Timestamp) -> Snapshot) -> Self {
+        let world = World { look, act: done };
+        let mut driver = Self {
+            engine: Engine::new(),
+            now: at(0),
+            wake: None,
+            journal: Vec::new(),
+            world,
+        };
+        driver.tell(Input::Start(Box::new(checkpoint(autonomy))));
+        driver
+    }
+
+    fn tell(&mut self, input: Input) {
+        let mut inputs = std::collections::VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            let mut decision = self.engine.handle(input.clone(), self.now);
+            for effect in std::mem::take(&mut decision.effects) {
+                inputs.extend(self.answer(effect));
+            }
+            self.journal.push((input, self.now, decision));
+            assert!(
+                self.journal.len() < 5_000,
+                "the engine talks to itself without end"
+            );
+        }
+    }
+
+    fn answer(&mut self, effect: Effect) -> Option<Input> {
+        match effect {
+            Effect::Observe { look, fresh, .. } => {
+                let mut snapshot = (self.world.look)(self.now);
+                snapshot.fresh = fresh;
+                Some(Input::Observed {
+                    look,
+                    snapshot: Box::new(snapshot),
+                })
+            }
+            Effect::Rehearse(step) => {
+                let rehearsal = Rehearsal::Accepted {
+                    diff: vec!["a: b -> c".to_owned()],
+                };
+                Some(Input::Rehearsed {
+                    step: step.id,
+                    rehearsal,
+                })
+            }
+            Effect::Act(permit) => {
+                let outcome = (self.world.act)();
+                Some(Input::Acted {
+                    permit: permit.id().clone(),
+                    outcome,
+                })
+            }
+            Effect::ReadBack { permit, .. } => Some(Input::Acted {
+                permit,
+                outcome: done(),
+            }),
+            Effect::WakeAt(at) => {
+                self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
+                None
+            }
+        }
+    }
+
+    /// Lets `seconds` pass, waking the engine when it asked for it.
+    fn pass(&mut self, seconds: i64) {
+        let end = self.now + SignedDuration::from_secs(seconds);
+        while let Some(wake) = self.wake.take().filter(|wake| *wake <= end) {
+            self.now = self.now.max(wake);
+            self.tell(Input::Tick);
+        }
+        self.now = end;
+    }
+
+    fn hear(&mut self, pod: &str) {
+        let subject = testkit::reference(Kind::Pod, "demo", pod);
+        let fingerprint = format!("watch:{subject}").into();
+        let body = SignalBody::Watch;
+        self.tell(Input::Signal(Signal {
+            fingerprint,
+            subject,
+            heard_at: self.now,
+            body,
+        }));
+    }
+
+    fn alert(&mut self, firing: bool) {
+        let mut subject = testkit::reference(Kind::Pod, "demo", "cart-2-a");
+        subject.uid = crate::ids::Uid::default();
+        let alert = Alert {
+            name: "KubePodNotReady".to_owned(),
+            firing,
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            starts_at: Some(at(0)),
+            runbook_hint: None,
+        };
+        let body = SignalBody::Alert(alert);
+        let fingerprint = "alert-1".into();
+        self.tell(Input::Signal(Signal {
+            fingerprint,
+            subject,
+            heard_at: self.now,
+            body,
+        }));
+    }
+
+    fn entries(&self) -> Vec<&Entry> {
+        self.journal
+            .iter()
+            .flat_map(|(_, _, decision)| &decision.batch.entries)
+            .collect()
+    }
+
+    fn count(&self, kind: EntryKind) -> usize {
+        self.entries()
+            .iter()
+            .filter(|entry| entry.kind == kind)
+            .count()
+    }
+
+    fn last(&self) -> &Incident {
+        let batches = self
+            .journal
+            .iter()
+            .rev()
+            .map(|(_, _, decision)| &decision.batch);
+        batches
+            .filter_map(|batch| batch.incidents.last())
+            .next()
+            .expect("an incident")
+    }
+}
+
+#[test]
+fn a_bad_image_is_rolled_back_and_verified() {
+    let mut story = Driver::new(Autonomy::Auto, bad_image);
+    story.hear("cart-2-a");
+    assert_eq!(story.last().phase, Phase::Verifying, "{:?}", story.last());
+    story.world.look = healthy;
+    story.pass(60);
+    let incident = story.last();
+    assert_eq!(incident.outcome, Some(Outcome::Fixed), "{incident:?}");
+    assert!(
+        incident
+            .action_taken
+            .as_deref()
+            .is_some_and(|a| a.starts_with("rollback:demo/cart"))
+    );
+    assert_eq!(story.count(EntryKind::Intent), 1);
+}
+
+#[test]
+fn recommend_writes_nothing_and_waits_with_the_action_it_would_take() {
+    let mut story = Driver::new(Autonomy::Recommend, bad_image);
+    story.hear("cart-2-a");
+    let incident = story.last();
+    assert_eq!(incident.phase, Phase::Waiting);
+    assert!(incident.action_recommended.is_some(), "{incident:?}");
+    assert_eq!(story.count(EntryKind::Intent), 0);
+}
+
+#[test]
+fn a_waiting_incident_is_closed_by_fresh_healthy_looks_alone() {
+    let mut story = Driver::new(Autonomy::Recommend, bad_image);
+    story.hear("cart-2-a");
+    story.pass(300);
+    assert_eq!(story.last().phase, Phase::Waiting);
+    story.world.look = healthy;
+    story.hear("cart-2-a");
+    story.pass(20);
+    assert_eq!(
+        story.last().phase,
+        Phase::Waiting,
+        "not stable for long enough yet"
+    );
+    story.pass(60);
+    assert_eq!(story.last().outcome, Some(Outcome::Recovered));
+}
+
+#[test]
+fn blindness_closes_nothing_as_healthy() {
+    fn blind(now: Timestamp) -> Snapshot {
+        let mut snapshot = healthy(now);
+        snapshot.coverage.clear();
+        snapshot
+    }
+    let mut story = Driver::new(Autonomy::Recommend, bad_image);
+    story.hear("cart-2-a");
+    story.world.look = blind;
+    story.pass(3_600);
+    assert_eq!(story.last().phase, Phase::Waiting);
+    assert_eq!(story.last().outcome, None);
+}
+
+#[test]
+fn the_same_alert_twice_at_the_same_instant_is_one_incident_and_one_suppression() {
+    let mut story = Driver::new(Autonomy::Recommend, bad_image);
+    story.alert(true);
+    story.alert(true);
+    story.hear("cart-2-a");
+    assert_eq!(story.engine.open_incidents().count(), 1);
+    assert_eq!(story.count(EntryKind::WebhookReceived), 1);
+    assert_eq!(story.count(EntryKind::Suppressed), 1);
+    assert_eq!(story.last().owner.name, "cart");
+}
+
+#[test]
+fn an_alert_about_something_healthy_goes_to_a_person_and_nothing_is_done() {
+    let mut story = Driver::new(Autonomy::Auto, |now| {
+        testkit::world(&now.to_string())
+            .node("node1")
+            .deployment("demo", "cart")
+            .revision(2)
+            .pod("cart-2-a")
+            .snapshot()
+    });
+    story.alert(true);
+    let waiting = story.last().waiting_for.clone().unwrap_or_default();
+    assert!(waiting.contains("no detector explains"), "{waiting}");
+    story.pass(300);
+    assert_eq!(story.last().phase, Phase::Waiting, "it still fires");
+    story.alert(false);
+    story.pass(300);
+    assert_eq!(story.last().outcome, Some(Outcome::Recovered));
+    assert_eq!(story.count(EntryKind::Intent), 0);
+}
+
+#[test]
+fn a_write_without_an_answer_is_read_back_and_never_sent_again() {
+    let mut story = Driver::new(Autonomy::Auto, bad_image);
+    story.world.act = || ActOutcome::Unknown {
+        why: "time-out".to_owned(),
+    };
+    story.hear("cart-2-a");
+    assert_eq!(story.last().phase, Phase::ReadingBack);
+    story.world.look = healthy;
+    story.pass(120);
+    assert_eq!(
+        story.last().outcome,
+        Some(Outcome::Fixed),
+        "{:?}",
+        story.last()
+    );
+    assert_eq!(story.count(EntryKind::Intent), 1);
+}
+
+#[test]
+fn killed_after_the_intent_the_write_is_read_back() {
+    let mut engine = Engine::new();
+    let mut story = Driver::new(Autonomy::Auto, bad_image);
+    story.world.act = || ActOutcome::Unknown {
+        why: "killed".to_owned(),
+    };
+    story.hear("cart-2-a");
+    let mut checkpoint = checkpoint(Autonomy::Auto);
+    checkpoint.open = vec![Incident {
+        phase: Phase::Acting,
+        ..story.last().clone()
+    }];
+    checkpoint.history = story.engine.history().clone();
+    let decision = engine.handle(Input::Start(Box::new(checkpoint)), at(60));
+    let read_back = |e: &&Effect| matches!(e, Effect::ReadBack { .. });
+    assert_eq!(decision.effects.iter().filter(read_back).count(), 1);
+    assert!(!decision.effects.iter().any(|e| matches!(e, Effect::Act(_))));
+}
+
+#[test]
+fn a_refused_write_goes_to_a_person_at_once() {
+    let mut story = Driver::new(Autonomy::Auto, bad_image);
+    story.world.act = || ActOutcome::Refused {
+        why: "403 forbidden".to_owned(),
+    };
+    story.hear("cart-2-a");
+    story.pass(600);
+    assert_eq!(story.last().phase, Phase::Waiting);
+    assert_eq!(story.count(EntryKind::Intent), 1);
+    assert!(story.last().action_error.is_some());
+}
+
+#[test]
+fn a_memory_limit_that_does_not_help_is_taken_back() {
+    let mut story = Driver::new(Autonomy::Auto, oom);
+    story.hear("cart-1-a");
+    assert_eq!(story.last().phase, Phase::Verifying, "{:?}", story.last());
+    story.world.look = |now| {
+        let mut snapshot = oom(now);
+        for workload in &mut snapshot.workloads {
+            let workload = std::sync::Arc::make_mut(workload);
+            for container in &mut workload.spec.template.spec.containers {
+                container
+                    .resources
+                    .limits
+                    .insert("memory".to_owned(), "256Mi".into());
+                container
+                    .resources
+                    .requests
+                    .insert("memory".to_owned(), "64Mi".into());
+            }
+        }
+        snapshot
+    };
+    story.pass(1_500);
+    let incident = story.last();
+    assert_eq!(incident.phase, Phase::Waiting, "{incident:?}");
+    let undone: Vec<bool> = incident.attempts.iter().map(|a| a.is_undo).collect();
+    assert_eq!(undone, [false, true], "{:?}", incident.waiting_for);
+}
+
+#[test]
+fn after_stop_no_new_step_begins() {
+    let mut story = Driver::new(Autonomy::Auto, bad_image);
+    story.tell(Input::Stopping);
+    story.hear("cart-2-a");
+    story.pass(60);
+    assert_eq!(story.count(EntryKind::Intent), 0);
+}
+
+/// Inputs of a journal in any order, with anything missing or twice.
+fn shuffled() -> impl Strategy<Value = Vec<usize>> {
+    proptest::collection::vec(0_usize..40, 0..80)
+}
+
+static JOURNAL: std::sync::LazyLock<Vec<(Input, Timestamp)>> =
+    std::sync::LazyLock::new(full_journal);
+
+fn full_journal() -> Vec<(Input, Timestamp)> {
+    let mut story = Driver::new(Autonomy::Auto, bad_image);
+    story.alert(true);
+    story.hear("cart-2-a");
+    story.world.look = healthy;
+    story.pass(30);
+    story.alert(false);
+    story.world.look = oom;
+    story.hear("cart-1-a");
+    story.pass(600);
+    story
+        .journal
+        .into_iter()
+        .map(|(input, at, _)| (input, at))
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Invariant 7, and that no order of inputs breaks the engine.
+    #[test]
+    fn any_order_of_inputs_replays_to_the_same_decisions(order in shuffled()) {
+        let journal = &*JOURNAL;
+        let start = journal.first().cloned().expect("a start");
+        let picked = order.iter().filter_map(|index| journal.get(*index).cloned());
+        let inputs: Vec<_> = std::iter::once(start).chain(picked).collect();
+        let run = || {
+            let mut engine = Engine::new();
+            let mut decisions = Vec::new();
+            for (input, now) in &inputs {
+                let decision = engine.handle(input.clone(), *now);
+                let acts = decision.effects.iter().filter(|e| matches!(e, Effect::Act(_))).count();
+                let intents = decision.batch.entries.iter();
+                let intents = intents.filter(|e| e.kind == EntryKind::Intent).count();
+                prop_assert_eq!(acts, intents, "a write without an intent in the same batch");
+                decisions.push(crate::ids::Digest::of(&decision));
+            }
+            Ok(decisions)
+        };
+        prop_assert_eq!(run()?, run()?);
+    }
+}
