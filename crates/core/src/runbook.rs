@@ -11,6 +11,10 @@ mod gate;
 mod library;
 mod lint;
 mod problem;
+#[cfg(test)]
+mod scene;
+#[cfg(test)]
+mod stories;
 mod tools;
 
 pub use advance::{Advance, Context, Next, advance};

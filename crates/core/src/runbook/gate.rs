@@ -8,7 +8,7 @@
 use cel::common::ast::{Expr, operators};
 use cel::{Context, Env, IdedExpr, Program};
 use serde_json::Value;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Longest expression in bytes.
 pub(super) const MAX_BYTES: usize = 1024;
@@ -83,7 +83,7 @@ pub(super) fn is_open(text: &str, over: &Value) -> Result<bool, GateError> {
     on_own_stack(|| {
         let program = parse(text)?;
         reads(program.expression())?;
-        let mut context = Context::with_env(Arc::new(environment()));
+        let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
         for (name, value) in over.as_object().into_iter().flatten() {
             let value = cel::to_value(value).map_err(|e| GateError::Evaluation(e.to_string()))?;
             context.add_variable_from_value(name.as_str(), value);
@@ -116,12 +116,11 @@ fn bounded(text: &str) -> Result<(), GateError> {
 }
 
 /// Standard functions and no macros: `all`, `exists`, `map` and the like do not exist.
-fn environment() -> Env {
-    Env::default().with_optional_support(false).with_stdlib()
-}
+static ENVIRONMENT: LazyLock<Arc<Env>> =
+    LazyLock::new(|| Arc::new(Env::default().with_optional_support(false).with_stdlib()));
 
 fn parse(text: &str) -> Result<Program, GateError> {
-    environment().compile(text).map_err(|errors| {
+    ENVIRONMENT.compile(text).map_err(|errors| {
         let first = errors.errors.first().map_or("", |error| error.msg.as_str());
         // The parser goes on with a list of every token that there is.
         let short = first.split(" expecting {").next().unwrap_or(first);

@@ -34,8 +34,11 @@ pub struct Library {
 
 impl Library {
     /// The built-in runbooks alone.
+    ///
+    /// # Panics
+    /// Never: a test loads them all.
     pub fn built_in() -> Self {
-        Self::load(&BTreeMap::new()).expect("a test reads every built-in runbook")
+        Self::load(&BTreeMap::new()).expect("a test loads every built-in runbook")
     }
 
     /// The built-in runbooks and `texts` (by file name). A text with the id of a built-in runbook

@@ -428,13 +428,11 @@ Text for people.
     fn sizes_are_limited() {
         let large = format!("{GOOD}{}", "x".repeat(64 << 10));
         assert!(runbook("t.md", &large).is_err());
-        let steps: String = (0..=MAX_STEPS)
-            .map(|n| format!("  - name: s{n}\n    tool: check_oom\n"))
+        let oom = "  - name: oom\n    tool: check_oom\n";
+        let many: Vec<_> = (0..MAX_STEPS)
+            .map(|n| oom.replace("oom\n    tool", &format!("s{n}\n    tool")))
             .collect();
-        let found = problems(
-            "  - name: oom\n    tool: check_oom\n",
-            &format!("{steps}  - name: oom\n    tool: check_oom\n"),
-        );
+        let found = problems(oom, &format!("{}{oom}", many.concat()));
         assert!(found.contains("a runbook has 1 to 20 steps"), "{found}");
         let gates = "      - 'true'\n".repeat(MAX_GATES);
         let found = problems("    with:", &format!("{gates}    with:"));

@@ -123,3 +123,79 @@ fn cut(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
     line.chars().take(MAX_TEXT).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runbook::lint::DIAGNOSIS_FIELDS;
+    use std::collections::BTreeSet;
+
+    const DOCS: &str = include_str!("../../../../docs/runbooks.md");
+
+    #[test]
+    fn every_file_of_the_folder_is_used_and_every_name_is_used_once() {
+        let names: Vec<_> = TOOLS.iter().flat_map(|tool| tool.names).collect();
+        let once: BTreeSet<_> = names.iter().collect();
+        assert_eq!(names.len(), once.len());
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/runbook/tools");
+        let here = include_str!("tools.rs");
+        for entry in std::fs::read_dir(folder).expect("the folder") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_stem().and_then(|s| s.to_str()).expect("UTF-8");
+            assert!(here.contains(&format!("mod {name};")), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_action_is_proposed_by_the_tools_that_it_names() {
+        use crate::plan::Action;
+        for action in [
+            Action::DeletePod,
+            Action::Evict,
+            Action::Cordon,
+            Action::Uncordon,
+        ] {
+            for name in action.tools() {
+                assert!(find(name).is_some_and(Tool::writes), "{name}");
+            }
+        }
+        for tool in TOOLS {
+            assert_eq!(
+                tool.writes(),
+                tool.fields == WRITE_FIELDS,
+                "{}",
+                tool.name()
+            );
+        }
+    }
+
+    #[test]
+    fn the_documentation_names_every_tool_field_and_setting() {
+        for tool in TOOLS {
+            let names: Vec<_> = tool.names.iter().map(|name| format!("`{name}`")).collect();
+            let mut row = format!("| {} |", names.join(", "));
+            if !tool.writes() {
+                let fields: Vec<_> = tool.fields.iter().map(|f| format!("`{f}`")).collect();
+                row = format!("{row} {} |", fields.join(", "));
+            }
+            assert!(DOCS.contains(&row), "{row}");
+            for param in tool.params {
+                assert!(DOCS.contains(param.name), "{}", param.name);
+            }
+        }
+        for field in DIAGNOSIS_FIELDS {
+            assert!(DOCS.contains(&format!("`{field}`")), "{field}");
+        }
+    }
+
+    #[test]
+    fn the_example_of_the_documentation_has_no_problem() {
+        let example = DOCS
+            .split("```markdown\n")
+            .nth(1)
+            .and_then(|rest| rest.split("```").next());
+        let text = example.expect("an example");
+        let problems = crate::runbook::lint::runbook("docs.md", text).err();
+        assert_eq!(problems, None);
+    }
+}

@@ -1,7 +1,6 @@
 //! `cordon_node` and `uncordon_node`.
 
 use super::{Proposal, Run, Tool, WRITE_FIELDS, node::problems, owner};
-use crate::history::ActOutcome;
 use crate::plan::Action;
 use crate::runbook::advance::Context;
 use crate::runbook::format::RunbookStep;
@@ -67,12 +66,7 @@ fn uncordon(cx: &Context<'_>, def: &RunbookStep) -> Proposal {
 /// Why the cordon may be somebody's intent: only one that our own record knows is taken back alone.
 fn intent_of_others(cx: &Context<'_>, node: &Node) -> Vec<String> {
     let mut asks = Vec::new();
-    let ours = cx.history.acts.iter().rev().find(|act| {
-        act.step.target.uid == node.metadata.uid
-            && matches!(act.outcome, Some(ActOutcome::Done { .. }))
-            && matches!(act.step.action, Action::Cordon | Action::Uncordon)
-    });
-    match ours.filter(|act| act.step.action == Action::Cordon) {
+    match cx.history.our_cordon(&node.metadata.uid) {
         None => asks.push("our record does not say that we cordoned it".to_owned()),
         Some(act) => {
             let managers = node.metadata.managed_fields.iter();
@@ -92,4 +86,139 @@ fn intent_of_others(cx: &Context<'_>, node: &Node) -> Vec<String> {
         }
     }
     asks
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::diagnose::FaultClass;
+    use crate::history::ActOutcome;
+    use crate::plan::Action;
+    use crate::runbook::scene::{AT, Scene, done};
+    use crate::testkit::{World, reference, world};
+    use crate::world::{Field, Kind, ObjectRef, Taint};
+
+    fn node1() -> ObjectRef {
+        reference(Kind::Node, "", "node1")
+    }
+
+    fn cordoned() -> World {
+        world(AT).node("node1").cordoned()
+    }
+
+    fn scene(world: World) -> Scene {
+        Scene::new(FaultClass::NodeCordoned, world).tool("uncordon_node")
+    }
+
+    fn tainted(key: &str, effect: &str) -> World {
+        cordoned().edit_node(|node| {
+            node.spec.taints.push(Taint {
+                key: key.to_owned(),
+                effect: effect.to_owned(),
+                ..Taint::default()
+            });
+        })
+    }
+
+    #[test]
+    fn a_node_is_cordoned_once() {
+        let says = |world| {
+            Scene::new(FaultClass::NodeNotReady, world)
+                .tool("cordon_node")
+                .says()
+        };
+        assert_eq!(says(world(AT).node("node1")), "cordon:node1");
+        assert!(says(cordoned()).contains("is cordoned already"));
+    }
+
+    #[test]
+    fn only_our_own_cordon_is_taken_back_alone() {
+        let ours = scene(cordoned()).acted(Action::Cordon, &node1(), 2, done());
+        assert_eq!(ours.says(), "uncordon:node1");
+        let nobody = scene(cordoned()).says();
+        assert_eq!(
+            nobody,
+            "uncordon:node1 asks: our record does not say that we cordoned it"
+        );
+        let unknown = Some(ActOutcome::Unknown { why: "x".into() });
+        let unknown = scene(cordoned()).acted(Action::Cordon, &node1(), 2, unknown);
+        assert_eq!(unknown.says(), nobody);
+        let taken_back = scene(cordoned())
+            .acted(Action::Cordon, &node1(), 3, done())
+            .acted(Action::Uncordon, &node1(), 2, done());
+        assert_eq!(taken_back.says(), nobody);
+        let another = reference(Kind::Node, "", "node2");
+        assert_eq!(
+            scene(cordoned())
+                .acted(Action::Cordon, &another, 2, done())
+                .says(),
+            nobody
+        );
+    }
+
+    #[test]
+    fn somebody_who_cordoned_it_after_us_is_asked() {
+        let by = |ago| {
+            let world = cordoned().managed("kubectl-cordon", &[Field::Unschedulable], ago);
+            scene(world)
+                .acted(Action::Cordon, &node1(), 2, done())
+                .says()
+        };
+        assert_eq!(by(7200), "uncordon:node1");
+        assert_eq!(by(7200 - 60), "uncordon:node1");
+        assert_eq!(
+            by(7200 - 61),
+            "uncordon:node1 asks: kubectl-cordon cordoned it after we did"
+        );
+    }
+
+    #[test]
+    fn a_taint_of_an_operator_asks() {
+        let says = |world| {
+            scene(world)
+                .acted(Action::Cordon, &node1(), 2, done())
+                .says()
+        };
+        assert!(
+            says(tainted("maintenance", "NoSchedule"))
+                .contains("taint maintenance keeps pods away")
+        );
+        assert_eq!(
+            says(tainted("maintenance", "PreferNoSchedule")),
+            "uncordon:node1"
+        );
+        let usual = tainted("node.kubernetes.io/unschedulable", "NoSchedule");
+        assert_eq!(says(usual), "uncordon:node1");
+    }
+
+    #[test]
+    fn a_node_that_is_not_well_or_not_cordoned_is_not_uncordoned() {
+        let bad = cordoned().condition("DiskPressure", "True", "Full", 60);
+        assert_eq!(
+            scene(bad).says(),
+            "person: it: Node node1: DiskPressure is True (Full)"
+        );
+        let lost = cordoned().condition("Ready", "Unknown", "Lost", 60);
+        assert!(scene(lost).says().starts_with("person: it: "));
+        assert!(
+            scene(world(AT).node("node1"))
+                .says()
+                .contains("is not cordoned")
+        );
+    }
+
+    #[test]
+    fn a_fault_of_a_pod_cordons_nothing() {
+        let pod = world(AT)
+            .node("node1")
+            .deployment("demo", "cart")
+            .revision(1)
+            .pod("a")
+            .unready();
+        for tool in ["cordon_node", "uncordon_node", "drain_node"] {
+            let says = Scene::new(FaultClass::CrashLoop, pod.clone())
+                .tool(tool)
+                .says();
+            assert!(says.contains("not about a node"), "{says}");
+        }
+    }
 }

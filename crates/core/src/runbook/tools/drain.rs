@@ -71,3 +71,118 @@ fn local_data(pod: &Pod) -> Option<String> {
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::diagnose::FaultClass;
+    use crate::runbook::scene::{AT, Scene};
+    use crate::testkit::{World, world};
+    use crate::world::Kind;
+    use crate::world::pod::{Present, Volume};
+
+    fn scene(world: World) -> Scene {
+        let scene = Scene::new(FaultClass::NodeNotReady, world).tool("drain_node");
+        let node = crate::testkit::reference(Kind::Node, "", "node1");
+        scene.diagnosed(|diagnosis| {
+            diagnosis.owner.clone_from(&node);
+            diagnosis.subject = node;
+        })
+    }
+
+    fn node() -> World {
+        world(AT).node("node1").cordoned()
+    }
+
+    const ASKS: &str = "asks: a drain always asks a person";
+
+    #[test]
+    fn one_pod_at_a_time_and_always_with_a_person() {
+        let two = node()
+            .deployment("demo", "cart")
+            .revision(1)
+            .pod("cart-1-b")
+            .pod("cart-1-a");
+        assert_eq!(
+            scene(two.clone()).says(),
+            format!("evict:demo/cart-1-a {ASKS}")
+        );
+        let leaving = two.edit_pod(|pod| {
+            pod.metadata.deletion_timestamp = pod.metadata.creation_timestamp;
+        });
+        assert!(
+            scene(leaving)
+                .says()
+                .contains("Pod demo/cart-1-a is still leaving")
+        );
+    }
+
+    #[test]
+    fn after_the_first_eviction_the_next_pod_follows_until_none_is_left() {
+        let cart = || node().deployment("demo", "cart").revision(1);
+        let first = scene(cart().pod("cart-1-a").pod("cart-1-b")).done("it");
+        let second = first.later(cart().pod("cart-1-b"));
+        assert_eq!(second.says(), format!("evict:demo/cart-1-b {ASKS}"));
+        assert_eq!(second.result("it", "applied"), true);
+        assert_eq!(second.later(cart()).says(), "done");
+    }
+
+    #[test]
+    fn these_pods_are_never_evicted() {
+        let mirror = node()
+            .daemon_set("demo", "x")
+            .pod("static")
+            .edit_pod(|pod| {
+                pod.metadata.owner_references[0].kind = Kind::Node;
+                let note = "kubernetes.io/config.mirror".to_owned();
+                pod.metadata.annotations.insert(note, "x".into());
+            });
+        let elsewhere = node()
+            .deployment("demo", "cart")
+            .revision(1)
+            .pod("cart-1-a")
+            .on("node2");
+        let ended = node().job("demo", "load").pod("load-a");
+        let ended = ended.edit_pod(|pod| pod.status.phase = "Succeeded".into());
+        let table = [
+            node()
+                .daemon_set("demo", "agent")
+                .revision(1)
+                .pod("agent-a"),
+            node()
+                .deployment("kube-system", "dns")
+                .revision(1)
+                .pod("dns-a"),
+            node().bare_pod("demo", "alone"),
+            mirror,
+            elsewhere,
+            ended,
+        ];
+        for world in table {
+            let says = scene(world).says();
+            assert!(
+                says.contains("no pod of Node node1 can be evicted"),
+                "{says}"
+            );
+        }
+    }
+
+    #[test]
+    fn local_data_is_named() {
+        let local = node()
+            .deployment("demo", "cart")
+            .revision(1)
+            .pod("cart-1-a")
+            .edit_pod(|pod| {
+                pod.spec.volumes = vec![Volume {
+                    name: "cache".into(),
+                    empty_dir: Some(Present {}),
+                    ..Volume::default()
+                }];
+            });
+        let says = scene(local).says();
+        assert!(
+            says.ends_with("Pod demo/cart-1-a has local data in cache, which it loses"),
+            "{says}"
+        );
+    }
+}

@@ -47,3 +47,84 @@ fn line(event: &Event) -> String {
         event.times()
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::diagnose::FaultClass;
+    use crate::runbook::scene::{AT, Scene};
+    use crate::testkit::{World, world};
+    use crate::world::Source;
+    use serde_json::{Value, json};
+
+    fn pod() -> World {
+        world(AT)
+            .deployment("demo", "cart")
+            .revision(1)
+            .pod("cart-1-a")
+            .unready()
+    }
+
+    fn result(world: World, field: &str) -> Value {
+        let scene = Scene::new(FaultClass::CrashLoop, world).tool("get_pod_events");
+        scene.result("it", field)
+    }
+
+    #[test]
+    fn events_of_the_pods_are_read() {
+        let seen = pod()
+            .event("FailedCreatePodSandBox", "no network")
+            .event("OOMKilling", "killed");
+        assert_eq!(
+            result(seen.clone(), "sandbox_failure_detected"),
+            json!(true)
+        );
+        assert_eq!(result(seen.clone(), "oom_detected"), json!(true));
+        let lines = json!([
+            "FailedCreatePodSandBox: no network (1x)",
+            "OOMKilling: killed (1x)"
+        ]);
+        assert_eq!(result(seen, "events"), lines);
+    }
+
+    #[test]
+    fn other_events_and_old_ones_say_nothing() {
+        let other = pod().event("BackOff", "back-off");
+        assert_eq!(
+            result(other.clone(), "sandbox_failure_detected"),
+            json!(false)
+        );
+        assert_eq!(result(other, "oom_detected"), json!(false));
+        let old = pod().event("OOMKilling", "killed").seen(9000, 3601, 1);
+        assert_eq!(result(old, "oom_detected"), json!(false));
+        let of_another = pod()
+            .deployment("demo", "shop")
+            .revision(1)
+            .pod("shop-1")
+            .event("OOMKilling", "x");
+        assert_eq!(result(of_another, "events"), json!([]));
+    }
+
+    #[test]
+    fn without_events_it_is_blind_and_has_no_fields() {
+        let blind = pod().event("OOMKilling", "killed").unseen(Source::Events);
+        assert_eq!(result(blind.clone(), "oom_detected"), Value::Null);
+        assert_eq!(result(blind, "blind"), json!(["Events (silent for 90 s)"]));
+    }
+
+    #[test]
+    fn long_text_and_many_events_are_cut() {
+        let mut many = pod();
+        for _ in 0..50 {
+            many = many.event("BackOff", &"x".repeat(5000));
+        }
+        let Value::Array(lines) = result(many, "events") else {
+            panic!("a list");
+        };
+        assert_eq!(lines.len(), super::MAX_LINES);
+        assert!(
+            lines
+                .iter()
+                .all(|line| line.as_str().is_some_and(|l| l.len() < 300))
+        );
+    }
+}

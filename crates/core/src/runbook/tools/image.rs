@@ -90,4 +90,76 @@ mod tests {
             assert_eq!(repository(image), name);
         }
     }
+
+    use crate::diagnose::FaultClass;
+    use crate::runbook::scene::{AT, Scene};
+    use crate::testkit::{World, world};
+
+    fn cart() -> World {
+        world(AT)
+            .deployment("demo", "cart")
+            .revision(1)
+            .image("img.test/cart:2")
+            .pod("cart-1-a")
+            .waiting("ImagePullBackOff", "not found")
+    }
+
+    fn says(world: World, image: &str) -> String {
+        let images = format!("fallback_image:\n  demo/cart/app: {image}\nsteps:");
+        let scene = Scene::new(FaultClass::ImagePullFailure, world);
+        scene.edited("RB_IMAGEPULL", "steps:", &images).says()
+    }
+
+    #[test]
+    fn the_named_image_is_set_only_within_the_repository() {
+        assert_eq!(
+            says(cart(), "img.test/cart:1"),
+            "patch_image:demo/cart/app:img.test/cart:2→img.test/cart:1"
+        );
+        let digest = says(cart(), "img.test/cart@sha256:abc");
+        assert!(digest.ends_with("→img.test/cart@sha256:abc"), "{digest}");
+        for image in [
+            "img.test/shop:1",
+            "other.test/cart:1",
+            "cart:1",
+            "img.test/cart/x:1",
+        ] {
+            let person = says(cart(), image);
+            assert!(
+                person.contains("is of another repository than img.test/cart:2"),
+                "{person}"
+            );
+        }
+        let same = says(cart(), "img.test/cart:2");
+        assert!(same.contains("the template already names"), "{same}");
+    }
+
+    #[test]
+    fn an_image_is_never_made_up() {
+        let scene = Scene::new(FaultClass::ImagePullFailure, cart());
+        assert!(
+            scene
+                .says()
+                .starts_with("person: no write of RB_IMAGEPULL fits"),
+            "{}",
+            scene.says()
+        );
+        let crash = scene.with("RB_CRASHLOOP").says();
+        assert!(
+            crash.contains("image: the runbook names no image for this container"),
+            "{crash}"
+        );
+    }
+
+    #[test]
+    fn only_a_container_that_waits_for_its_image_gets_another() {
+        let sidecar = cart().edit_pod(|pod| pod.status.container_statuses[0].name = "proxy".into());
+        let images = "fallback_image:\n  demo/cart/app: img.test/cart:1\nsteps:";
+        let scene = Scene::new(FaultClass::ImagePullFailure, sidecar);
+        let says = scene.edited("RB_IMAGEPULL", "steps:", images).says();
+        assert!(
+            says.contains("container app does not wait for its image"),
+            "{says}"
+        );
+    }
 }

@@ -6,11 +6,11 @@
 mod room;
 
 use super::{Param, Proposal, Run, Tool, WRITE_FIELDS, oom, owner};
-use crate::history::{Act, ActOutcome};
 use crate::plan::{Action, MemoryChange};
 use crate::runbook::advance::Context;
 use crate::runbook::format::RunbookStep;
 use crate::world::{Container, Object, Pod, Quantity, Source, Workload};
+use jiff::Timestamp;
 
 pub(in crate::runbook) const INCREASE_MEMORY_LIMIT: Tool = Tool {
     names: &["increase_memory_limit", "patch_resources"],
@@ -56,11 +56,15 @@ fn propose(cx: &Context<'_>, def: &RunbookStep) -> Proposal {
 fn change(cx: &Context<'_>, def: &RunbookStep, pod: &Pod, name: &str) -> Result<Proposal, String> {
     let workload = owner::template_owner(cx)?;
     let template = owner::in_template(workload, name)?;
-    if let Some(act) = raised_before(cx) {
+    let window = cx.policy.oom_again_window;
+    let since = cx.snapshot.taken_at.saturating_sub(window);
+    if cx
+        .history
+        .memory_raised_since(&owner::topmost(cx), since.unwrap_or(Timestamp::MIN))
+    {
         return Err(format!(
-            "killed for its memory again although {} at {}",
-            act.step.describe(),
-            act.at
+            "killed for its memory again within {} h after we raised its limit",
+            window.as_hours()
         ));
     }
     let effective = pod.spec.container(name);
@@ -170,31 +174,6 @@ fn killed<'a>(cx: &Context<'a>) -> Option<(&'a Pod, String)> {
     Some((kill.0, kill.1.to_owned()))
 }
 
-/// The act by which we raised this workload's memory within the policy's window. One that was
-/// refused did not happen; one without an answer may have.
-fn raised_before<'a>(cx: &Context<'a>) -> Option<&'a Act> {
-    let owner = owner::topmost(cx);
-    cx.history.acts.iter().rev().find(|act| {
-        let age = cx.snapshot.taken_at.duration_since(act.at);
-        let happened = match &act.outcome {
-            Some(ActOutcome::Done { .. } | ActOutcome::Unknown { .. }) | None => true,
-            Some(
-                ActOutcome::Refused { .. }
-                | ActOutcome::Blocked { .. }
-                | ActOutcome::Stale { .. }
-                | ActOutcome::Expired
-                | ActOutcome::NotDone { .. },
-            ) => false,
-        };
-        matches!(act.step.action, Action::SetMemory { .. })
-            && !act.step.is_undo
-            && happened
-            && age < cx.policy.oom_again_window
-            // By name too: a workload that was made anew is still the same one to its people.
-            && (act.step.target.uid == owner.uid || act.step.target.same_name(&owner))
-    })
-}
-
 /// Memory limits of all containers of the workload's pods together, in bytes.
 fn total_limit(workload: &Workload) -> u64 {
     let containers = &workload.spec.template.spec.containers;
@@ -243,5 +222,265 @@ mod tests {
         ] {
             assert_eq!(is_memory(text), is, "{text}");
         }
+    }
+
+    use crate::diagnose::FaultClass;
+    use crate::history::ActOutcome;
+    use crate::runbook::scene::{AT, Scene, done};
+    use crate::testkit::{World, reference, world};
+    use crate::world::other::{LimitRangeItem, LimitRangeSpec, QuotaStatus};
+    use crate::world::{Kind, LimitRange, Meta, ResourceQuota};
+    use std::collections::BTreeMap;
+
+    fn cart(request: &str, limit: &str) -> World {
+        world(AT)
+            .node("node1")
+            .deployment("demo", "cart")
+            .revision(1)
+            .memory(request, limit)
+            .pod("cart-1-a")
+            .crash_loop(137, "OOMKilled", 10, 2)
+    }
+
+    fn scene(world: World) -> Scene {
+        Scene::new(FaultClass::OomKilled, world).with("RB_OOM")
+    }
+
+    fn memory(key: &str, value: &str) -> BTreeMap<String, Quantity> {
+        BTreeMap::from([(key.to_owned(), Quantity::from(value))])
+    }
+
+    fn in_demo(name: &str) -> Meta {
+        Meta {
+            name: name.to_owned(),
+            namespace: "demo".to_owned(),
+            ..Meta::default()
+        }
+    }
+
+    #[test]
+    fn the_request_that_is_set_stays() {
+        let step = scene(cart("128Mi", "256Mi")).step();
+        assert_eq!(
+            step.describe(),
+            "patch_memory_limit:demo/cart/app:256Mi→512Mi"
+        );
+        let Action::SetMemory { request, .. } = step.action else {
+            panic!("memory");
+        };
+        let kept = Some(Quantity::from("128Mi"));
+        assert_eq!((request.from, request.to), (kept.clone(), kept));
+        assert_eq!(step.check.time_to_failure_ms, 5000);
+    }
+
+    #[test]
+    fn without_a_request_the_one_in_force_is_written_down() {
+        let request_of = |world: World| {
+            let Action::SetMemory { request, .. } = scene(world).step().action else {
+                panic!("memory");
+            };
+            (request.from, request.to)
+        };
+        // Defaulting: the request is the limit.
+        let limit = (None, Some(Quantity::from("256Mi")));
+        assert_eq!(request_of(cart("", "256Mi")), limit);
+        let defaulted = cart("", "256Mi").edit_pod(|pod| {
+            let resources = &mut pod.spec.containers[0].resources;
+            resources.requests = memory("memory", "64Mi");
+        });
+        assert_eq!(request_of(defaulted), (None, Some(Quantity::from("64Mi"))));
+    }
+
+    #[test]
+    fn a_limit_that_only_the_pod_has_is_doubled_too() {
+        let from_limit_range = cart("", "").edit_pod(|pod| {
+            pod.spec.containers[0].resources.limits = memory("memory", "300Mi");
+        });
+        assert_eq!(
+            scene(from_limit_range).says(),
+            "patch_memory_limit:demo/cart/app:unset→600Mi"
+        );
+    }
+
+    #[test]
+    fn what_more_memory_cannot_cure_is_a_persons_case() {
+        let edited = cart("", "512Mi").edit_pod(|pod| {
+            pod.spec.containers[0].resources.limits = memory("memory", "256Mi");
+        });
+        let sidecar = cart("", "256Mi").edit_workload(|w| {
+            w.spec.template.spec.containers[0].name = "other".into();
+        });
+        let table = [
+            (cart("", ""), "has no memory limit"),
+            (
+                cart("", "4Gi"),
+                "the limit is 4Gi and the runbook raises it to at most 4Gi",
+            ),
+            (
+                edited,
+                "the template sets a memory limit of 512Mi and the killed container had 256Mi",
+            ),
+            (sidecar, "is not in the template"),
+        ];
+        for (world, why) in table {
+            let says = scene(world).says();
+            assert!(
+                says.starts_with("person: raise: ") && says.contains(why),
+                "{says}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_second_kill_within_the_window_is_a_persons_case() {
+        let raise = || Action::SetMemory {
+            container: "app".into(),
+            limit: MemoryChange::default(),
+            request: MemoryChange::default(),
+        };
+        let cart_ref = reference(Kind::Deployment, "demo", "cart");
+        let mut made_anew = cart_ref.clone();
+        made_anew.uid = "before".into();
+        let refused = Some(ActOutcome::Refused { why: "no".into() });
+        let unknown = Some(ActOutcome::Unknown {
+            why: "no answer".into(),
+        });
+        let another = reference(Kind::Deployment, "demo", "shop");
+        let table = [
+            (&cart_ref, 1, Some(done()), true),
+            (&cart_ref, 7 * 24, Some(done()), true),
+            (&cart_ref, 7 * 24 + 1, Some(done()), false),
+            (&made_anew, 1, Some(done()), true),
+            (&cart_ref, 1, unknown, true),
+            (&cart_ref, 1, None, true),
+            (&cart_ref, 1, refused, false),
+            (&another, 1, Some(done()), false),
+        ];
+        for (target, hours, outcome, person) in table {
+            let says = scene(cart("", "256Mi"))
+                .acted(raise(), target, hours, outcome)
+                .says();
+            assert_eq!(
+                says.contains("killed for its memory again"),
+                person,
+                "{says}"
+            );
+        }
+    }
+
+    #[test]
+    fn limit_ranges_are_kept() {
+        let range = |kind: &str, max: &str, ratio: &str| LimitRange {
+            metadata: in_demo("bounds"),
+            spec: LimitRangeSpec {
+                limits: vec![LimitRangeItem {
+                    kind: kind.to_owned(),
+                    max: if max.is_empty() {
+                        BTreeMap::new()
+                    } else {
+                        memory("memory", max)
+                    },
+                    max_limit_request_ratio: if ratio.is_empty() {
+                        BTreeMap::new()
+                    } else {
+                        memory("memory", ratio)
+                    },
+                    ..LimitRangeItem::default()
+                }],
+            },
+        };
+        let table = [
+            (range("Container", "512Mi", ""), true),
+            (range("Container", "511Mi", ""), false),
+            (range("Container", "much", ""), false),
+            (range("Pod", "512Mi", ""), true),
+            (range("Pod", "511Mi", ""), false),
+            (range("PersistentVolumeClaim", "1", ""), true),
+            (range("Container", "", "4"), true),
+            (range("Container", "", "3.9"), false),
+        ];
+        for (range, fits) in table {
+            let shown = format!("{range:?}");
+            let scene = scene(cart("128Mi", "256Mi")).seen(|s| s.limit_ranges = vec![range]);
+            assert_eq!(
+                scene.says().starts_with("patch_memory_limit"),
+                fits,
+                "{shown}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_quota_has_room_for_all_replicas_and_the_surge() {
+        // Two replicas get 256Mi more each, and one more pod of 512Mi runs meanwhile: 1Gi.
+        let quota = |hard: &str, used: &str| ResourceQuota {
+            metadata: in_demo("team"),
+            status: QuotaStatus {
+                hard: memory("limits.memory", hard),
+                used: if used.is_empty() {
+                    BTreeMap::new()
+                } else {
+                    memory("limits.memory", used)
+                },
+            },
+        };
+        let table = [
+            (quota("1536Mi", "512Mi"), true),
+            (quota("1535Mi", "512Mi"), false),
+            (quota("1Gi", ""), true),
+            (quota("1023Mi", ""), false),
+            (quota("much", "1"), false),
+            (quota("64Gi", "much"), false),
+        ];
+        for (quota, fits) in table {
+            let shown = format!("{quota:?}");
+            let world = cart("128Mi", "256Mi").replicas(2);
+            let scene = scene(world).seen(|s| s.quotas = vec![quota]);
+            assert_eq!(
+                scene.says().starts_with("patch_memory_limit"),
+                fits,
+                "{shown}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_node_has_room() {
+        let on = |memory: &'static str| {
+            cart("128Mi", "256Mi").edit_node(move |node| {
+                let memory = Quantity::from(memory);
+                node.status.allocatable.insert("memory".into(), memory);
+            })
+        };
+        assert!(scene(on("512Mi")).says().starts_with("patch_memory_limit"));
+        assert!(scene(on("511Mi")).says().contains("no room for 512Mi"));
+        let neighbour = on("639Mi").pod("cart-1-b");
+        assert!(
+            scene(neighbour)
+                .says()
+                .contains("and 128Mi of it is requested by others")
+        );
+        let elsewhere = cart("128Mi", "256Mi").edit_pod(|pod| pod.spec.node_name = "node9".into());
+        assert!(
+            scene(elsewhere)
+                .says()
+                .contains("the memory of node node9 is unknown")
+        );
+    }
+
+    #[test]
+    fn what_was_not_seen_is_a_persons_case() {
+        for source in INCREASE_MEMORY_LIMIT.needs {
+            let says = scene(cart("", "256Mi").unseen(*source))
+                .tool("increase_memory_limit")
+                .says();
+            assert!(says.starts_with("person: it: not seen"), "{says}");
+        }
+    }
+
+    #[test]
+    fn the_runbook_sets_the_bounds() {
+        let lower = scene(cart("", "256Mi")).edited("RB_OOM", "at_most: 4Gi", "at_most: 300Mi");
+        assert_eq!(lower.says(), "patch_memory_limit:demo/cart/app:256Mi→300Mi");
     }
 }

@@ -99,3 +99,122 @@ fn stuck_pod<'a>(cx: &Context<'a>) -> Result<&'a Arc<Pod>, Proposal> {
     let left = owner::pods(cx).find(|pod| !pod.is_ready() && !now.made(pod));
     left.ok_or_else(|| Proposal::Pass("no unready pod of an older revision is left".to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::diagnose::FaultClass;
+    use crate::runbook::scene::{AT, Scene};
+    use crate::testkit::{World, world};
+
+    fn says(world: World) -> String {
+        Scene::new(FaultClass::CrashLoop, world)
+            .tool("delete_pod")
+            .says()
+    }
+
+    fn stuck(world: World) -> String {
+        let tool = "delete_pod\n    with:\n      pod: stuck";
+        Scene::new(FaultClass::CrashLoop, world).tool(tool).says()
+    }
+
+    fn cart() -> World {
+        world(AT)
+            .deployment("demo", "cart")
+            .revision(1)
+            .pod("cart-1-a")
+    }
+
+    /// Revision 2 was broken, revision 3 is the repair; `db-1` is still of revision 2.
+    fn db() -> World {
+        world(AT)
+            .stateful_set("demo", "db")
+            .revision(1)
+            .pod("db-0")
+            .revision(2)
+            .pod("db-1")
+            .unready()
+            .revision(3)
+    }
+
+    #[test]
+    fn a_pod_that_a_controller_makes_anew_may_be_deleted() {
+        assert_eq!(says(cart().unready()), "delete_pod:demo/cart-1-a");
+        let agent = world(AT)
+            .daemon_set("demo", "agent")
+            .revision(1)
+            .pod("agent-a")
+            .unready();
+        assert_eq!(says(agent), "delete_pod:demo/agent-a");
+    }
+
+    #[test]
+    fn a_pod_that_nothing_would_bring_back_is_never_deleted() {
+        let mirror = world(AT)
+            .bare_pod("demo", "static")
+            .unready()
+            .edit_pod(|pod| {
+                let note = "kubernetes.io/config.mirror".to_owned();
+                pod.metadata.annotations.insert(note, "x".into());
+            });
+        let table = [
+            (
+                world(AT).bare_pod("demo", "alone").unready(),
+                "nothing would bring it back",
+            ),
+            (mirror, "made by its kubelet from a file"),
+            (
+                world(AT).job("demo", "load").pod("load-a").unready(),
+                "counts its failures",
+            ),
+            (
+                cart().unready().owned_by("Rollout", "cart"),
+                "which is not built in",
+            ),
+        ];
+        for (world, why) in table {
+            let says = says(world);
+            assert!(
+                says.starts_with("person: it: ") && says.contains(why),
+                "{says}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_pod_that_is_leaving_is_left_alone() {
+        let leaving = cart().unready().edit_pod(|pod| {
+            pod.metadata.deletion_timestamp = pod.metadata.creation_timestamp;
+        });
+        assert!(says(leaving).contains("is being deleted already"));
+    }
+
+    #[test]
+    fn a_repaired_stateful_set_loses_the_pod_that_it_waits_for() {
+        assert_eq!(stuck(db()), "delete_pod:demo/db-1");
+    }
+
+    #[test]
+    fn no_other_pod_counts_as_stuck() {
+        let parallel = db().edit_workload(|w| w.spec.pod_management_policy = "Parallel".into());
+        let behind = db().edit_workload(|w| {
+            w.metadata.generation = 5;
+            w.status.observed_generation = 4;
+        });
+        let young = world(AT)
+            .stateful_set("demo", "db")
+            .revision(1)
+            .pod("db-0")
+            .revision(2);
+        let young = young.pod("db-1").unready();
+        let table = [
+            (cart().unready(), "not an OrderedReady StatefulSet"),
+            (parallel, "not an OrderedReady StatefulSet"),
+            (behind, "has not caught up"),
+            (young, "no unready pod of an older revision is left"),
+        ];
+        for (world, why) in table {
+            let says = stuck(world);
+            assert!(says.contains(why), "{says}");
+        }
+    }
+}

@@ -67,26 +67,30 @@ fn roll_back(
 }
 
 /// Since when the revision is known to be good: it still has ready pods (the time is when the newest
-/// of them started), or the record saw it fully available for 10 minutes. Never one that we rolled
-/// away from.
+/// of them started), or the record saw it fully available for 10 minutes. One that we rolled away
+/// from has to have been seen good after that.
 fn known_good(cx: &Context<'_>, revision: &Revision<'_>) -> Option<Timestamp> {
-    let left_it =
-        |from: &RevisionRef| from.uid == *revision.uid() || Some(&from.template) == revision.digest;
-    let left = cx.history.acts.iter().any(|act| match &act.step.action {
-        Action::RollBack { from, .. } => left_it(from),
+    let ready = revision.pods(cx.snapshot).filter(|pod| pod.is_ready());
+    let newest = ready.map(|pod| started(pod)).max();
+    let recorded = || cx.history.known_good.get(revision.uid()).copied();
+    let proved_at = newest.or_else(recorded)?;
+    let left = cx.history.happened_since(proved_at).any(|act| {
+        let away = away_from(&act.step.action);
+        away.is_some_and(|from| from.uid == *revision.uid())
+    });
+    (!left).then_some(proved_at)
+}
+
+fn away_from(action: &Action) -> Option<&RevisionRef> {
+    match action {
+        Action::RollBack { from, .. } => Some(from),
         Action::SetImage { .. }
         | Action::SetMemory { .. }
         | Action::DeletePod
         | Action::Evict
         | Action::Cordon
-        | Action::Uncordon => false,
-    });
-    if left {
-        return None;
+        | Action::Uncordon => None,
     }
-    let ready = revision.pods(cx.snapshot).filter(|pod| pod.is_ready());
-    let newest = ready.map(|pod| started(pod)).max();
-    newest.or_else(|| cx.history.known_good.get(revision.uid()).copied())
 }
 
 /// When the oldest of the pod's containers started: all of them work with what they read then or
@@ -141,4 +145,293 @@ fn edited_at(map: &ConfigMapMeta) -> Option<Timestamp> {
         .filter(|m| m.touches.contains(&Field::Data))
         .filter_map(|m| m.time);
     edits.max().or(map.metadata.creation_timestamp)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::diagnose::FaultClass;
+    use crate::plan::Action;
+    use crate::runbook::scene::{AT, Scene, done};
+    use crate::testkit::{World, reference, world};
+    use crate::world::pod::{EnvFrom, LocalName};
+    use crate::world::{Field, Kind, PodSpec, Source};
+
+    const BACK: &str = "rollback:demo/cart:rev 2→1";
+
+    /// Revision 1 ran for an hour; revision 2 crashes.
+    fn cart() -> World {
+        good()
+            .revision(2)
+            .image("img.test/cart:2")
+            .pod("cart-2-a")
+            .crash_loop(1, "Error", 10, 3)
+    }
+
+    fn good() -> World {
+        world(AT)
+            .node("node1")
+            .deployment("demo", "cart")
+            .revision(1)
+            .pod("cart-1-a")
+    }
+
+    fn uses_config(spec: &mut PodSpec) {
+        let name = LocalName {
+            name: "settings".into(),
+            optional: false,
+        };
+        spec.containers[0].env_from = vec![EnvFrom {
+            config_map_ref: Some(name),
+            secret_ref: None,
+        }];
+    }
+
+    fn configured() -> World {
+        world(AT)
+            .deployment("demo", "cart")
+            .revision(1)
+            .template(uses_config)
+            .pod("cart-1-a")
+            .revision(2)
+            .image("img.test/cart:2")
+            .pod("cart-2-a")
+            .crash_loop(1, "Error", 10, 3)
+    }
+
+    fn scene(world: World) -> Scene {
+        let scene = Scene::new(FaultClass::CrashLoop, world);
+        scene.tool("rollback_deployment").came_with_revision()
+    }
+
+    fn known_good(name: &str, scene: Scene) -> Scene {
+        let mut scene = scene;
+        let uid = reference(Kind::ReplicaSet, "demo", name).uid;
+        scene
+            .history
+            .known_good
+            .insert(uid, scene.snapshot.taken_at);
+        scene
+    }
+
+    #[test]
+    fn a_revision_with_ready_pods_is_known_to_be_good() {
+        let step = scene(cart()).step();
+        assert_eq!(step.describe(), BACK);
+        assert_eq!(step.asks, Vec::<String>::new());
+        let Action::RollBack { from, to } = step.action else {
+            panic!("a roll back");
+        };
+        assert_eq!((from.name.as_str(), to.name.as_str()), ("cart-2", "cart-1"));
+        assert_ne!(from.template, to.template);
+    }
+
+    #[test]
+    fn without_ready_pods_only_the_record_makes_one_good() {
+        let gone = || {
+            good()
+                .unready()
+                .revision(2)
+                .image("x:2")
+                .pod("cart-2-a")
+                .unready()
+        };
+        let says = scene(gone()).says();
+        assert!(
+            says.contains("no earlier revision is known to be good"),
+            "{says}"
+        );
+        assert_eq!(known_good("cart-1", scene(gone())).says(), BACK);
+        let current_only = known_good("cart-2", scene(gone())).says();
+        assert!(current_only.starts_with("person"), "{current_only}");
+    }
+
+    #[test]
+    fn the_newest_good_revision_is_taken() {
+        let three = || {
+            good()
+                .revision(2)
+                .image("img.test/cart:2")
+                .pod("cart-2-a")
+                .unready()
+                .revision(3)
+                .image("img.test/cart:3")
+                .pod("cart-3-a")
+                .unready()
+        };
+        assert_eq!(scene(three()).says(), "rollback:demo/cart:rev 3→1");
+        let both = known_good("cart-2", scene(three()));
+        assert_eq!(both.says(), "rollback:demo/cart:rev 3→2");
+    }
+
+    #[test]
+    fn the_first_revision_and_one_with_the_same_template_have_nothing_to_go_back_to() {
+        let first = world(AT)
+            .deployment("demo", "cart")
+            .revision(1)
+            .pod("cart-1-a")
+            .unready();
+        assert!(
+            scene(first)
+                .says()
+                .contains("no earlier revision is known to be good")
+        );
+        let same = good().revision(2).pod("cart-2-a").unready();
+        assert!(
+            scene(same)
+                .says()
+                .contains("no earlier revision is known to be good")
+        );
+    }
+
+    #[test]
+    fn a_fault_that_the_revision_did_not_bring_asks() {
+        let scene = Scene::new(FaultClass::CrashLoop, cart()).tool("rollback_deployment");
+        let asks = format!("{BACK} asks: the fault did not come with the newest revision");
+        assert_eq!(scene.says(), asks);
+    }
+
+    #[test]
+    fn a_config_map_edited_since_asks() {
+        let edited = |ago| {
+            let world = configured().config_map("demo", "settings");
+            scene(world.managed("kubectl-edit", &[Field::Data], ago)).says()
+        };
+        // The ready pod of revision 1 started an hour ago.
+        assert_eq!(edited(3601), BACK);
+        assert_eq!(edited(3600), BACK);
+        assert!(
+            edited(3599).contains("asks: ConfigMap settings was edited at"),
+            "{}",
+            edited(3599)
+        );
+        let labels_only = configured()
+            .config_map("demo", "settings")
+            .managed("x", &[], 10);
+        assert_eq!(scene(labels_only).says(), BACK);
+        let other = configured()
+            .config_map("demo", "settings")
+            .config_map("demo", "other");
+        let other = other.managed("kubectl-edit", &[Field::Data], 10);
+        assert_eq!(scene(other).says(), BACK);
+    }
+
+    #[test]
+    fn a_config_map_that_was_not_seen_asks() {
+        let missing = scene(configured()).says();
+        assert!(
+            missing.contains("ConfigMap settings, which revision 1 uses, was not seen"),
+            "{missing}"
+        );
+        let blind = configured()
+            .config_map("demo", "settings")
+            .unseen(Source::ConfigMaps);
+        let blind = scene(blind).says();
+        assert!(blind.contains("ConfigMaps were not seen"), "{blind}");
+        let unknown = configured().config_map("demo", "settings");
+        let unknown = scene(unknown).seen(|snapshot| {
+            let mut map = (*snapshot.config_maps[0]).clone();
+            map.metadata.creation_timestamp = None;
+            snapshot.config_maps = vec![map.into()];
+        });
+        assert!(
+            unknown
+                .says()
+                .contains("it is unknown when ConfigMap settings was edited")
+        );
+    }
+
+    #[test]
+    fn a_template_that_was_not_read_cannot_be_bound() {
+        let scene = scene(cart().from_watch());
+        assert!(
+            scene
+                .says()
+                .contains("was not read: a roll back cannot be bound to it")
+        );
+    }
+
+    #[test]
+    fn a_controller_that_has_not_caught_up_is_waited_for_by_a_person() {
+        let behind = cart().edit_workload(|w| {
+            w.metadata.generation = 5;
+            w.status.observed_generation = 4;
+        });
+        assert!(scene(behind).says().contains("has not caught up"));
+    }
+
+    #[test]
+    fn a_revision_that_we_rolled_away_from_has_to_be_seen_good_after_that() {
+        let away = |hours| {
+            let scene = scene(cart());
+            let Action::RollBack { from, to } = scene.step().action else {
+                panic!("a roll back");
+            };
+            let action = Action::RollBack { from: to, to: from };
+            let cart = reference(Kind::Deployment, "demo", "cart");
+            scene.acted(action, &cart, hours, done()).says()
+        };
+        // Its ready pod started an hour ago.
+        assert!(
+            away(0).contains("no earlier revision is known to be good"),
+            "{}",
+            away(0)
+        );
+        assert_eq!(away(2), BACK);
+    }
+
+    #[test]
+    fn a_ready_pod_without_a_start_proves_nothing_about_edits() {
+        let edited =
+            configured()
+                .config_map("demo", "settings")
+                .managed("x", &[Field::Data], 90_000);
+        let scene = scene(edited).seen(|snapshot| {
+            let mut pod = (*snapshot.pods[0]).clone();
+            pod.status.start_time = None;
+            pod.status.container_statuses[0].state.running = None;
+            snapshot.pods[0] = pod.into();
+        });
+        assert!(scene.says().contains("edited at"), "{}", scene.says());
+    }
+
+    #[test]
+    fn owners_without_a_template_to_go_back_to_are_a_persons_case() {
+        let custom = cart().edit_workload(|_| {}).owned_by("Rollout", "cart");
+        let table = [
+            (custom, "is a custom resource"),
+            (
+                world(AT).job("demo", "load").pod("load-a").unready(),
+                "the template of a Job is immutable",
+            ),
+            (
+                world(AT).bare_pod("demo", "alone").unready(),
+                "has no controller",
+            ),
+        ];
+        for (world, why) in table {
+            let says = scene(world).says();
+            assert!(
+                says.starts_with("person: it: ") && says.contains(why),
+                "{says}"
+            );
+        }
+    }
+
+    #[test]
+    fn stateful_and_daemon_sets_go_back_too() {
+        for kind in ["stateful", "daemon"] {
+            let set = match kind {
+                "stateful" => world(AT).stateful_set("demo", "cart"),
+                _ => world(AT).daemon_set("demo", "cart"),
+            };
+            let set = set
+                .revision(1)
+                .pod("cart-0")
+                .revision(2)
+                .image("x:2")
+                .pod("cart-1")
+                .unready();
+            assert_eq!(scene(set).says(), BACK, "{kind}");
+        }
+    }
 }

@@ -27,3 +27,33 @@ pub(super) fn fallback_image<'a>(cx: &Context<'a>) -> Option<&'a str> {
     let key = format!("{}/{}/{container}", owner.namespace, owner.name);
     cx.runbook.fallback_image.get(&key).map(String::as_str)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::diagnose::FaultClass;
+    use crate::runbook::scene::{AT, Scene};
+    use crate::testkit::world;
+    use serde_json::json;
+
+    #[test]
+    fn the_image_is_the_one_of_this_container_of_this_workload() {
+        let scene = |key: &str| {
+            let pod = world(AT)
+                .deployment("demo", "cart")
+                .revision(1)
+                .pod("cart-1-a")
+                .unready();
+            let images = format!("fallback_image:\n  {key}: img.test/cart:1\nsteps:");
+            Scene::new(FaultClass::ImagePullFailure, pod).edited("RB_IMAGEPULL", "steps:", &images)
+        };
+        let named = scene("demo/cart/app");
+        assert_eq!(named.result("runbook", "runbook_id"), json!("RB_IMAGEPULL"));
+        assert_eq!(
+            named.result("runbook", "fallback_image"),
+            json!("img.test/cart:1")
+        );
+        for other in ["demo/cart/web", "demo/shop/app", "other/cart/app"] {
+            assert_eq!(scene(other).result("runbook", "fallback_image"), json!(""));
+        }
+    }
+}
