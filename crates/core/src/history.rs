@@ -9,6 +9,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The field manager of every write of ours, as `managedFields` shows it.
+pub const FIELD_MANAGER: &str = "nightshift";
+
 /// Acts kept. Past it counts could miss something, so the guard asks before every step.
 pub const MAX_ACTS: usize = 20_000;
 

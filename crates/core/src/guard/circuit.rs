@@ -1,0 +1,162 @@
+//! The circuit breaker, derived from the history alone: after a restart it stands where it stood.
+//!
+//! A write that the server refused is a failure (403 too). Done ends the row. Stale, blocked,
+//! expired and not-done writes say nothing about whether the next one would be refused.
+
+use crate::history::{Act, ActOutcome, History};
+use crate::ids::PermitId;
+use crate::policy::Policy;
+use jiff::Timestamp;
+
+/// Where the breaker stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Circuit {
+    /// Writes may go.
+    Closed {
+        /// Failures in a row so far.
+        failures: u32,
+    },
+    /// Nothing goes.
+    Open {
+        /// Until then.
+        until: Timestamp,
+        /// Failures in a row.
+        failures: u32,
+    },
+    /// Exactly one write may go, to see whether it is refused too.
+    HalfOpen {
+        /// The one that went; nothing else goes before its result is known.
+        probing: Option<PermitId>,
+    },
+}
+
+/// Where the breaker stands at `now`.
+pub fn circuit(history: &History, policy: &Policy, now: Timestamp) -> Circuit {
+    let mut failures = 0_u32;
+    let mut last_failure = Timestamp::MIN;
+    for act in &history.acts {
+        match act.outcome {
+            Some(ActOutcome::Refused { .. }) => {
+                failures = failures.saturating_add(1);
+                last_failure = last_failure.max(act.at);
+            }
+            Some(ActOutcome::Done { .. }) => {
+                failures = 0;
+                last_failure = Timestamp::MIN;
+            }
+            None
+            | Some(
+                ActOutcome::Blocked { .. }
+                | ActOutcome::Stale { .. }
+                | ActOutcome::Expired
+                | ActOutcome::Unknown { .. }
+                | ActOutcome::NotDone { .. },
+            ) => {}
+        }
+    }
+    if failures < policy.breaker_failures.max(1) {
+        return Circuit::Closed { failures };
+    }
+    let until = last_failure
+        .saturating_add(policy.breaker_open_for)
+        .unwrap_or(Timestamp::MAX);
+    if now < until {
+        return Circuit::Open { until, failures };
+    }
+    let since = |act: &&Act| act.at >= until;
+    let probing = history.open_permits().find(since);
+    Circuit::HalfOpen {
+        probing: probing.map(|act| act.permit.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guard::stage::{Stage, done, refused};
+    use jiff::SignedDuration;
+
+    /// One word an act, one second apart, then so many seconds until now.
+    fn after(acts: &str, seconds: i64) -> Circuit {
+        let mut stage = Stage::memory();
+        let start = stage.now;
+        let why = String::new;
+        for (index, word) in acts.split_whitespace().enumerate() {
+            stage.now = start + SignedDuration::from_secs(i64::try_from(index).expect("few"));
+            let outcome = match word {
+                "done" => Some(done()),
+                "refused" => Some(refused()),
+                "stale" => Some(ActOutcome::Stale { why: why() }),
+                "blocked" => Some(ActOutcome::Blocked { why: why() }),
+                "unknown" => Some(ActOutcome::Unknown { why: why() }),
+                "notdone" => Some(ActOutcome::NotDone { why: why() }),
+                "expired" => Some(ActOutcome::Expired),
+                "out" => None,
+                other => panic!("no outcome {other}"),
+            };
+            let step = stage.step.clone();
+            stage.act(0, step, outcome);
+        }
+        let now = stage.now + SignedDuration::from_secs(seconds);
+        circuit(&stage.history, &stage.policy, now)
+    }
+
+    fn name(circuit: &Circuit) -> String {
+        match circuit {
+            Circuit::Closed { failures } => format!("closed {failures}"),
+            Circuit::Open { failures, .. } => format!("open {failures}"),
+            Circuit::HalfOpen { probing } => {
+                format!(
+                    "half open {}",
+                    probing.as_ref().map_or("-", PermitId::as_str)
+                )
+            }
+        }
+    }
+
+    #[test]
+    fn where_it_stands() {
+        for (acts, seconds, expected) in [
+            ("", 0, "closed 0"),
+            ("refused refused", 0, "closed 2"),
+            ("refused refused refused", 0, "open 3"),
+            ("refused refused refused", 299, "open 3"),
+            ("refused refused refused", 300, "half open -"),
+            ("refused done refused refused", 0, "closed 2"),
+            ("refused refused refused done", 0, "closed 0"),
+            // Neither failures nor successes: the row goes on over them.
+            ("refused stale refused blocked expired refused", 0, "open 3"),
+            ("refused notdone unknown refused", 0, "closed 2"),
+            ("stale stale stale stale", 0, "closed 0"),
+            // A write that was out when the circuit opened is not the one that tries.
+            ("refused refused out refused", 300, "half open -"),
+        ] {
+            assert_eq!(name(&after(acts, seconds)), expected, "{acts} +{seconds}");
+        }
+    }
+
+    /// Three refusals, and then one try 300 s later with that outcome.
+    fn tried(outcome: Option<ActOutcome>, seconds: i64) -> String {
+        let mut stage = Stage::memory();
+        let step = stage.step.clone();
+        for ago in [302, 301, 300] {
+            stage.act(ago, step.clone(), Some(refused()));
+        }
+        stage.act(0, step, outcome);
+        let now = stage.now + SignedDuration::from_secs(seconds);
+        name(&circuit(&stage.history, &stage.policy, now))
+    }
+
+    #[test]
+    fn half_open_lets_exactly_one_through() {
+        let unknown = ActOutcome::Unknown { why: String::new() };
+        let stale = ActOutcome::Stale { why: String::new() };
+        assert_eq!(tried(None, 0), "half open permit-4");
+        assert_eq!(tried(None, 10_000), "half open permit-4");
+        assert_eq!(tried(Some(unknown), 5), "half open permit-4");
+        assert_eq!(tried(Some(stale), 5), "half open -");
+        assert_eq!(tried(Some(refused()), 5), "open 4");
+        assert_eq!(tried(Some(refused()), 300), "half open -");
+        assert_eq!(tried(Some(done()), 5), "closed 0");
+    }
+}
