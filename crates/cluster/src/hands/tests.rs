@@ -17,12 +17,15 @@ use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// What the server does with the next request.
 #[derive(Clone, Debug)]
 pub(super) enum Reply {
     /// Answers.
     Says(u16, Value),
+    /// Answers after so many seconds.
+    SaysLate(u64, u16, Value),
     /// Takes the request and closes the connection.
     HangsUp,
     /// Does not take the connection.
@@ -77,6 +80,11 @@ impl Server {
         let reply = self.script.lock().unwrap().pop_front();
         match reply.expect("a request that the script does not know") {
             Reply::Says(code, body) => {
+                let body = Body::from(body.to_string().into_bytes());
+                Ok(Response::builder().status(code).body(body)?)
+            }
+            Reply::SaysLate(seconds, code, body) => {
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
                 let body = Body::from(body.to_string().into_bytes());
                 Ok(Response::builder().status(code).body(body)?)
             }

@@ -116,16 +116,18 @@ impl Draft {
 
 /// `DeleteOptions`. A DELETE with a body does not read its query, so `dryRun` must be in here.
 fn delete(only: &Only, door: Door) -> Value {
-    let dry_run: &[&str] = match door {
-        Door::Commit => &[],
-        Door::DryRun => &["All"],
-    };
-    json!({
+    let options = json!({
         "apiVersion": "v1",
         "kind": "DeleteOptions",
         "preconditions": only.body(),
-        "dryRun": dry_run,
-    })
+    });
+    match (door, options) {
+        (Door::DryRun, Value::Object(mut options)) => {
+            options.insert("dryRun".to_owned(), json!(["All"]));
+            Value::Object(options)
+        }
+        (_, options) => options,
+    }
 }
 
 /// An `Eviction`; the server carries `dryRun` of the query into its delete options.
@@ -257,4 +259,77 @@ fn chain(error: &dyn Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drafts() -> Vec<Draft> {
+        let path = "/api/v1/namespaces/demo/pods/shop-x".to_owned();
+        let only = Only {
+            uid: "u".into(),
+            resource_version: "7".into(),
+        };
+        let patch = Patch::default();
+        vec![
+            Draft::Patch {
+                path: path.clone(),
+                patch,
+            },
+            Draft::Delete {
+                path: path.clone(),
+                only: only.clone(),
+            },
+            Draft::Evict {
+                path,
+                namespace: "demo".into(),
+                name: "shop-x".into(),
+                only,
+            },
+        ]
+    }
+
+    #[test]
+    fn a_rehearsal_is_the_same_request_with_dry_run_all() {
+        for draft in drafts() {
+            let real = draft.render(Door::Commit).unwrap();
+            let dry = draft.render(Door::DryRun).unwrap();
+            assert_eq!(dry.uri().to_string(), format!("{}&dryRun=All", real.uri()));
+            assert!(!real.uri().to_string().contains("dryRun"));
+            assert_eq!(
+                (dry.method(), dry.headers()),
+                (real.method(), real.headers())
+            );
+            let body = |request: &Request<Vec<u8>>| -> Value {
+                serde_json::from_slice(request.body()).unwrap()
+            };
+            let (mut dry_body, real_body) = (body(&dry), body(&real));
+            if real.method() == Method::DELETE {
+                let flag = dry_body.as_object_mut().unwrap().remove("dryRun");
+                assert_eq!(flag, Some(json!(["All"])), "a DELETE reads its body only");
+            }
+            assert_eq!(dry_body, real_body);
+        }
+    }
+
+    #[test]
+    fn every_write_names_its_manager_and_its_time_limit() {
+        for draft in drafts() {
+            let request = draft.render(Door::Commit).unwrap();
+            let query = request.uri().query().unwrap();
+            assert!(query.contains("fieldManager=nightshift"), "{query}");
+            let limit = query
+                .split('&')
+                .find_map(|part| part.strip_prefix("timeout="))
+                .unwrap();
+            let seconds: u64 = limit.trim_end_matches('s').parse().unwrap();
+            assert!(
+                Duration::from_secs(seconds) < WRITE_TIMEOUT,
+                "the server gives up first"
+            );
+            let agent = request.headers()[header::USER_AGENT].to_str().unwrap();
+            assert!(agent.starts_with("nightshift/"));
+        }
+    }
 }
