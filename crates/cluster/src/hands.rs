@@ -25,6 +25,7 @@ use nightshift_core::ids::{ClusterUid, PermitId};
 use nightshift_core::plan::{Action, Step, basis};
 use nightshift_core::world::ObjectRef;
 use serde_json::Value;
+use std::time::Duration;
 use tokio::time::Instant;
 use wire::{Answer, Draft, Wire};
 
@@ -78,8 +79,10 @@ impl Hands {
     }
 
     async fn carry_out(&self, permit: &Permit, now: Timestamp) -> ActOutcome {
-        let Ok(left) = permit.expires_at().duration_since(now).try_into() else {
-            return ActOutcome::Expired;
+        let left = permit.expires_at().duration_since(now);
+        let left = match Duration::try_from(left) {
+            Ok(left) if !left.is_zero() => left,
+            Ok(_) | Err(_) => return ActOutcome::Expired,
         };
         let deadline = Instant::now() + left;
         let mut last = String::new();
