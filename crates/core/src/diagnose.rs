@@ -8,6 +8,8 @@ pub mod detectors;
 pub mod evidence;
 pub mod health;
 pub mod join;
+#[cfg(test)]
+mod properties;
 pub mod symptom;
 pub mod view;
 

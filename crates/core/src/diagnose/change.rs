@@ -233,3 +233,157 @@ impl FaultClass {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::{Diagnosis, EvidenceSource, diagnose};
+    use crate::testkit::{self, World};
+    use crate::world::pod::{EnvFrom, LocalName};
+
+    const AT: &str = "2026-01-05T10:00:00Z";
+
+    fn deployment() -> World {
+        testkit::world(AT)
+            .deployment("demo", "cart")
+            .template(|spec| {
+                spec.containers[0].env_from = vec![EnvFrom {
+                    config_map_ref: Some(LocalName {
+                        name: "cart".to_owned(),
+                        optional: false,
+                    }),
+                    secret_ref: None,
+                }];
+            })
+    }
+
+    fn crashing(world: World, pod: &str) -> World {
+        world.pod(pod).age(60).crash_loop(1, "Error", 20, 3)
+    }
+
+    fn only(world: World) -> Diagnosis {
+        let mut all = diagnose(&world.snapshot(), &[]).diagnoses;
+        assert_eq!(all.len(), 1);
+        all.remove(0)
+    }
+
+    fn explained_by(diagnosis: &Diagnosis) -> Vec<String> {
+        let explaining = diagnosis.changes.iter().filter(|c| c.explains_fault);
+        explaining.map(|c| c.object.to_string()).collect()
+    }
+
+    #[test]
+    fn a_new_revision_over_a_good_one_explains_the_fault_and_agrees() {
+        let world = deployment()
+            .managed("kubectl-client-side-apply", &[Field::Template], 90)
+            .revision(1)
+            .pod("cart-1-a")
+            .revision(2)
+            .age(90);
+        let diagnosis = only(crashing(world, "cart-2-a"));
+        assert_eq!(explained_by(&diagnosis), ["ReplicaSet demo/cart-2"]);
+        assert_eq!(
+            diagnosis.changes[0].by.as_deref(),
+            Some("kubectl-client-side-apply")
+        );
+        assert_eq!(diagnosis.confidence.0, 85);
+        let last = diagnosis.path.last().expect("a path");
+        assert!(
+            last.contains("1 pods of an older revision are ready"),
+            "{last}"
+        );
+    }
+
+    #[test]
+    fn the_first_an_old_or_a_revision_whose_elders_fail_too_explains_nothing() {
+        let first = crashing(deployment().revision(1).age(90), "cart-1-a");
+        let old = deployment().revision(1).age(9000).revision(2).age(7200);
+        let old = crashing(old, "cart-2-a");
+        let elders = crashing(deployment().revision(1).age(9000), "cart-1-a")
+            .revision(2)
+            .age(90);
+        let elders = crashing(elders, "cart-2-a");
+        for world in [first, old, elders] {
+            let diagnosis = only(world);
+            assert_eq!(explained_by(&diagnosis), Vec::<String>::new());
+            assert_eq!(diagnosis.changes.len(), 1);
+            assert_eq!(diagnosis.confidence.0, 70);
+        }
+    }
+
+    #[test]
+    fn a_revision_that_was_rolled_back_to_counts_from_the_write_of_the_template() {
+        let world = deployment()
+            .managed("kubectl-rollout", &[Field::Template], 90)
+            .revision(2)
+            .age(5000)
+            .revision(3)
+            .age(9000);
+        let diagnosis = only(crashing(world, "cart-3-a"));
+        assert_eq!(explained_by(&diagnosis), ["ReplicaSet demo/cart-3"]);
+    }
+
+    #[test]
+    fn revisions_of_stateful_sets_and_daemon_sets_are_known_by_their_hash() {
+        let set = testkit::world(AT)
+            .stateful_set("demo", "db")
+            .revision(1)
+            .pod("db-0")
+            .revision(2)
+            .age(90);
+        let set = crashing(set, "db-1");
+        let daemon = testkit::world(AT)
+            .daemon_set("demo", "agent")
+            .revision(1)
+            .pod("agent-a")
+            .revision(2)
+            .age(90);
+        let daemon = crashing(daemon, "agent-b").edit_pod(|pod| {
+            let labels = &mut pod.metadata.labels;
+            labels.insert("controller-revision-hash".to_owned(), "2".to_owned());
+        });
+        for (world, expected) in [(set, "db-2"), (daemon, "agent-2")] {
+            let name = format!("ControllerRevision demo/{expected}");
+            assert_eq!(explained_by(&only(world)), [name]);
+        }
+    }
+
+    #[test]
+    fn an_edited_config_map_explains_a_crash_and_not_an_image() {
+        let edited = |world: World| {
+            world
+                .config_map("demo", "cart")
+                .managed("kubectl-edit", &[Field::Data], 60)
+        };
+        let crash = crashing(deployment().revision(1), "cart-1-a");
+        let diagnosis = only(edited(crash));
+        assert_eq!(explained_by(&diagnosis), ["ConfigMap demo/cart"]);
+        assert!(
+            diagnosis
+                .evidence
+                .iter()
+                .any(|e| e.source == EvidenceSource::Change)
+        );
+        let image = deployment().revision(1).pod("cart-1-a").age(30);
+        let diagnosis = only(edited(image.waiting("ErrImagePull", "not found")));
+        assert_eq!(explained_by(&diagnosis), Vec::<String>::new());
+        assert_eq!(diagnosis.changes.len(), 2);
+    }
+
+    #[test]
+    fn a_config_map_that_is_older_than_the_revision_or_untouched_is_no_change() {
+        let crash = || crashing(deployment().revision(1).age(90), "cart-1-a");
+        for world in [
+            crash().config_map("demo", "cart"),
+            crash()
+                .config_map("demo", "cart")
+                .managed("helm", &[Field::Data], 3000),
+            crash()
+                .config_map("demo", "other")
+                .managed("helm", &[Field::Data], 60),
+        ] {
+            let kinds: Vec<_> = only(world).changes.iter().map(|c| c.kind).collect();
+            assert_eq!(kinds, [ChangeKind::Revision]);
+        }
+    }
+}

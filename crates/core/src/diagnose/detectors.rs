@@ -77,6 +77,12 @@ pub(super) fn detect_in(view: &View<'_>) -> Report {
             report.blind.push((detector.name(), missing));
         }
     }
+    // The order must not follow from that of the snapshot: journals replay to the same decisions.
+    report.findings.sort_by(|a, b| {
+        let key = |f: &Finding| (f.class, f.since);
+        let place = |f: &Finding| (f.subject.clone(), f.container.clone(), f.reason.clone());
+        (key(a), place(a)).cmp(&(key(b), place(b)))
+    });
     report
 }
 

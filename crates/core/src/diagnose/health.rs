@@ -279,3 +279,232 @@ pub fn restarted_since(snapshot: &Snapshot, owner: &ObjectRef, since: Timestamp)
             ends.any(|end| end.finished_at.is_none_or(|at| at > since))
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::{self, World, reference};
+
+    const AT: &str = "2026-01-05T10:00:00Z";
+
+    fn cart() -> ObjectRef {
+        reference(Kind::Deployment, "demo", "cart")
+    }
+
+    fn healthy() -> World {
+        testkit::world(AT)
+            .node("node1")
+            .deployment("demo", "cart")
+            .revision(1)
+            .pod("cart-1-a")
+    }
+
+    fn word(world: World, owner: &ObjectRef, class: FaultClass) -> &'static str {
+        match look(&world.snapshot(), owner, class) {
+            Health::Healthy { .. } => "healthy",
+            Health::Unhealthy { .. } => "unhealthy",
+            Health::Blind { .. } => "blind",
+            Health::Gone { .. } => "gone",
+        }
+    }
+
+    #[test]
+    fn a_deployment_is_healthy_only_when_it_says_so_itself() {
+        let edit = |change: fn(&mut Workload)| healthy().edit_workload(change);
+        let counted = |ready: i64, updated: i64, replicas: i64| {
+            healthy().edit_workload(move |w| {
+                w.status.observed_generation = 1;
+                w.status.ready_replicas = ready;
+                w.status.available_replicas = ready;
+                w.status.updated_replicas = updated;
+                w.status.replicas = replicas;
+            })
+        };
+        let table = [
+            (healthy(), "healthy"),
+            (counted(1, 1, 1), "healthy"),
+            (counted(0, 1, 1), "unhealthy"),
+            (counted(1, 0, 1), "unhealthy"),
+            (counted(1, 1, 2), "unhealthy"),
+            (
+                counted(1, 0, 1).edit_workload(|w| w.spec.paused = true),
+                "healthy",
+            ),
+            (
+                counted(1, 1, 1).edit_workload(|w| w.metadata.generation = 2),
+                "unhealthy",
+            ),
+            (
+                edit(|w| w.metadata.deletion_timestamp = w.metadata.creation_timestamp),
+                "unhealthy",
+            ),
+            (healthy().crash_loop(1, "Error", 20, 3), "unhealthy"),
+            (
+                testkit::world(AT)
+                    .deployment("demo", "cart")
+                    .replicas(0)
+                    .revision(1),
+                "healthy",
+            ),
+            (testkit::world(AT), "gone"),
+            (
+                healthy().edit_workload(|w| w.metadata.uid = "another".into()),
+                "gone",
+            ),
+        ];
+        for (index, (world, expected)) in table.into_iter().enumerate() {
+            assert_eq!(
+                word(world, &cart(), FaultClass::CrashLoop),
+                expected,
+                "row {index}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_words_say_that_nothing_runs() {
+        let world = testkit::world(AT).deployment("demo", "cart").replicas(0);
+        let health = look(&world.snapshot(), &cart(), FaultClass::CrashLoop);
+        let why = "it is scaled to 0 and runs nothing".to_owned();
+        assert_eq!(health, Health::Healthy { why });
+    }
+
+    #[test]
+    fn anything_unseen_or_stale_is_blind_and_never_gone() {
+        for source in [
+            Source::Pods,
+            Source::Events,
+            Source::Deployments,
+            Source::ReplicaSets,
+        ] {
+            let world = healthy().unseen(source);
+            assert_eq!(
+                word(world, &cart(), FaultClass::CrashLoop),
+                "blind",
+                "{source:?}"
+            );
+            let empty = testkit::world(AT).unseen(source);
+            assert_eq!(
+                word(empty, &cart(), FaultClass::CrashLoop),
+                "blind",
+                "{source:?}"
+            );
+        }
+        let stale = healthy().from_watch();
+        assert_eq!(word(stale, &cart(), FaultClass::CrashLoop), "blind");
+        let node = reference(Kind::Node, "", "node1");
+        let unseen = healthy().unseen(Source::Nodes);
+        assert_eq!(word(unseen, &node, FaultClass::NodeNotReady), "blind");
+    }
+
+    #[test]
+    fn a_node_is_healthy_as_its_fault_demands() {
+        use FaultClass::{NodeCordoned, NodeNotReady, NodePressure};
+        let owner = reference(Kind::Node, "", "node1");
+        let node = || testkit::world(AT).node("node1");
+        let sick = || node().condition("Ready", "Unknown", "NodeStatusUnknown", 30);
+        let table = [
+            (node(), NodeNotReady, "healthy"),
+            (sick(), NodeNotReady, "unhealthy"),
+            (sick(), NodeCordoned, "unhealthy"),
+            (node().cordoned(), NodeNotReady, "healthy"),
+            (node().cordoned(), NodeCordoned, "unhealthy"),
+            (
+                node().condition("DiskPressure", "True", "Full", 9),
+                NodePressure,
+                "unhealthy",
+            ),
+            (
+                node().condition("DiskPressure", "Unknown", "", 9),
+                NodePressure,
+                "unhealthy",
+            ),
+            (testkit::world(AT).node("node2"), NodeNotReady, "gone"),
+        ];
+        for (index, (world, class, expected)) in table.into_iter().enumerate() {
+            assert_eq!(word(world, &owner, class), expected, "row {index}");
+        }
+    }
+
+    #[test]
+    fn the_other_kinds_are_judged_by_what_they_have() {
+        let bare = || testkit::world(AT).bare_pod("demo", "solo");
+        let job = || testkit::world(AT).job("demo", "once");
+        let set = || {
+            testkit::world(AT)
+                .stateful_set("demo", "db")
+                .revision(1)
+                .pod("db-0")
+        };
+        let agent = || {
+            testkit::world(AT)
+                .daemon_set("demo", "agent")
+                .pod("agent-a")
+        };
+        let custom = || {
+            let set = testkit::world(AT).stateful_set("demo", "db");
+            set.owned_by("Database", "db").pod("db-0")
+        };
+        let pod = reference(Kind::Pod, "demo", "solo");
+        let once = reference(Kind::Job, "demo", "once");
+        let db = reference(Kind::StatefulSet, "demo", "db");
+        let daemon = reference(Kind::DaemonSet, "demo", "agent");
+        let database = reference(Kind::Other("Database".to_owned()), "demo", "db");
+        let table = [
+            (bare(), &pod, "healthy"),
+            (bare().unready(), &pod, "unhealthy"),
+            (
+                bare().edit_pod(|p| p.status.phase = "Succeeded".into()),
+                &pod,
+                "healthy",
+            ),
+            (testkit::world(AT), &pod, "gone"),
+            (job().condition("Complete", "True", "", 5), &once, "healthy"),
+            (
+                job().condition("Failed", "True", "BackoffLimitExceeded", 5),
+                &once,
+                "unhealthy",
+            ),
+            (job().pod("once-a"), &once, "healthy"),
+            (job(), &once, "blind"),
+            (set(), &db, "healthy"),
+            (set().unready(), &db, "unhealthy"),
+            (agent(), &daemon, "healthy"),
+            (agent().unready(), &daemon, "unhealthy"),
+            (custom(), &database, "healthy"),
+            (custom().unready(), &database, "unhealthy"),
+            (testkit::world(AT), &database, "blind"),
+        ];
+        for (index, (world, owner, expected)) in table.into_iter().enumerate() {
+            assert_eq!(
+                word(world, owner, FaultClass::CrashLoop),
+                expected,
+                "row {index}"
+            );
+        }
+    }
+
+    #[test]
+    fn restarts_are_counted_and_new_pods_are_none() {
+        let world = healthy()
+            .ended(1, "Error", 40, 2)
+            .pod("cart-1-b")
+            .ended(0, "Completed", 400, 3)
+            .pod("cart-1-c");
+        let snapshot = world.snapshot();
+        assert_eq!(restarts(&snapshot, &cart()), 5);
+        let at = |text: &str| text.parse::<Timestamp>().expect("a time");
+        assert!(restarted_since(
+            &snapshot,
+            &cart(),
+            at("2026-01-05T09:59:00Z")
+        ));
+        assert!(!restarted_since(
+            &snapshot,
+            &cart(),
+            at("2026-01-05T09:59:30Z")
+        ));
+        let other = reference(Kind::Deployment, "demo", "other");
+        assert_eq!(restarts(&snapshot, &other), 0);
+    }
+}

@@ -153,7 +153,7 @@ fn join(
     evidence.extend(change_evidence);
     evidence.extend(alerts.agreeing(&winner));
     let evidence = numbered(evidence);
-    let blind = view.snapshot.blind_to(&relevant(&winner));
+    let blind = blind_to(view, &relevant(&winner));
     let (confidence, confidence_rows) = confidence(&evidence, !blind.is_empty(), false);
     Some(Diagnosis {
         since: fault.since,
@@ -192,19 +192,24 @@ fn numbered(mut evidence: Vec<Evidence>) -> Vec<Evidence> {
 }
 
 /// Sources that a diagnosis of this owner and class would want to see.
-fn relevant(finding: &Finding) -> Vec<Source> {
-    let mut sources = vec![Source::Events, Source::Nodes];
+fn relevant(finding: &Finding) -> BTreeSet<Source> {
+    let mut sources = BTreeSet::from([Source::Events, Source::Nodes]);
     if finding.owner.kind != Kind::Node {
-        sources.push(Source::Pods);
+        sources.insert(Source::Pods);
         sources.extend(owner_sources(&finding.owner));
     }
     if matches!(finding.owner.kind, Kind::StatefulSet | Kind::DaemonSet) {
-        sources.push(Source::ControllerRevisions);
+        sources.insert(Source::ControllerRevisions);
     }
     if finding.class.may_come_with_config() {
-        sources.push(Source::ConfigMaps);
+        sources.insert(Source::ConfigMaps);
     }
     sources
+}
+
+fn blind_to(view: &View<'_>, needs: &BTreeSet<Source>) -> Vec<(Source, String)> {
+    let needs: Vec<_> = needs.iter().copied().collect();
+    view.snapshot.blind_to(&needs)
 }
 
 /// Symptom to cause, one short sentence each.
@@ -262,9 +267,9 @@ fn only_alerts(view: &View<'_>, owner: &ObjectRef, signals: &[&Signal]) -> Diagn
     );
     let heard = signals.iter().map(|s| s.heard_at).min();
     let since = evidence.iter().filter_map(|e| e.at).min().or(heard);
-    let mut needs = vec![Source::Events, Source::Nodes, Source::Pods];
+    let mut needs = BTreeSet::from([Source::Events, Source::Nodes, Source::Pods]);
     needs.extend(owner_sources(owner));
-    let blind = view.snapshot.blind_to(&needs);
+    let blind = blind_to(view, &needs);
     let (confidence, confidence_rows) = confidence(&evidence, !blind.is_empty(), true);
     Diagnosis {
         class: FaultClass::Unexplained,
@@ -284,5 +289,278 @@ fn only_alerts(view: &View<'_>, owner: &ObjectRef, signals: &[&Signal]) -> Diagn
         confidence,
         confidence_rows,
         blind,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose::EvidenceSource;
+    use crate::policy::Policy;
+    use crate::testkit::{self, World};
+
+    const AT: &str = "2026-01-05T10:00:00Z";
+
+    fn cart() -> World {
+        testkit::world(AT)
+            .node("node1")
+            .deployment("demo", "cart")
+            .revision(1)
+            .pod("cart-1-a")
+            .age(120)
+    }
+
+    fn pull(world: World) -> World {
+        world
+            .waiting(
+                "ImagePullBackOff",
+                "Back-off pulling image \"img.test/cart:9\"",
+            )
+            .event(
+                "Failed",
+                "Failed to pull image \"img.test/cart:9\": not found",
+            )
+    }
+
+    fn back_off(world: World) -> World {
+        world.event(
+            "BackOff",
+            "Back-off restarting failed container app in pod cart-1-a_demo(x)",
+        )
+    }
+
+    fn only(world: World) -> Diagnosis {
+        let mut diagnosed = diagnose(&world.snapshot(), &[]);
+        assert_eq!(diagnosed.diagnoses.len(), 1, "{:#?}", diagnosed.diagnoses);
+        diagnosed.diagnoses.remove(0)
+    }
+
+    #[test]
+    fn a_clear_fault_with_status_and_event_is_enough_to_act_alone_and_either_alone_is_not() {
+        let probe = "Readiness probe failed: HTTP probe failed with statuscode: 503";
+        let full = "0/1 nodes are available: 1 Insufficient memory.";
+        let config = "configmap \"cart\" not found";
+        let mount = "MountVolume.SetUp failed for volume \"data\" : mount failed: exit status 32";
+        let table = [
+            (pull(cart()), FaultClass::ImagePullFailure),
+            (
+                back_off(
+                    cart()
+                        .edit_pod(|p| {
+                            let limits = &mut p.spec.containers[0].resources.limits;
+                            limits.insert("memory".to_owned(), "64Mi".into());
+                        })
+                        .crash_loop(137, "OOMKilled", 20, 3),
+                ),
+                FaultClass::OomKilled,
+            ),
+            (
+                back_off(cart().crash_loop(1, "Error", 20, 3)),
+                FaultClass::CrashLoop,
+            ),
+            (
+                cart()
+                    .waiting("CreateContainerConfigError", config)
+                    .event("Failed", &format!("Error: {config}")),
+                FaultClass::ConfigMissing,
+            ),
+            (
+                cart()
+                    .waiting("ContainerCreating", "")
+                    .event("FailedMount", mount),
+                FaultClass::ContainerStuck,
+            ),
+            (
+                cart().unready().event("Unhealthy", probe).seen(90, 5, 9),
+                FaultClass::ProbeFailure,
+            ),
+            (
+                cart().unscheduled(full).event("FailedScheduling", full),
+                FaultClass::Unschedulable,
+            ),
+            (
+                testkit::world(AT)
+                    .node("node1")
+                    .condition("Ready", "Unknown", "NodeStatusUnknown", 90)
+                    .event("NodeNotReady", "Node node1 status is now: NodeNotReady")
+                    .seen(90, 90, 1),
+                FaultClass::NodeNotReady,
+            ),
+        ];
+        let over = Policy::default().confidence_over;
+        for (world, class) in table {
+            let diagnosis = only(world.clone());
+            assert_eq!(diagnosis.class, class);
+            assert!(
+                diagnosis.confidence.0 > over,
+                "{class}: {:?}",
+                diagnosis.confidence_rows
+            );
+            for blind in [Source::Events, Source::Nodes] {
+                let seen = diagnose(&world.clone().unseen(blind).snapshot(), &[]);
+                let bold = seen.diagnoses.iter().any(|d| d.confidence.0 > over);
+                assert!(!bold, "{class} without {blind:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_most_specific_class_wins_and_the_others_are_named() {
+        let late =
+            |world: World| world.condition("Progressing", "False", "ProgressDeadlineExceeded", 30);
+        let deployment = || testkit::world(AT).deployment("demo", "cart");
+        let killing = "Container app failed liveness probe, will be restarted";
+        let table = [
+            (
+                pull(late(deployment()).revision(1).pod("cart-1-a")),
+                FaultClass::ImagePullFailure,
+                "RolloutStuck",
+            ),
+            (
+                cart()
+                    .crash_loop(137, "Error", 20, 4)
+                    .event("Killing", killing),
+                FaultClass::ProbeFailure,
+                "CrashLoop",
+            ),
+            (
+                deployment()
+                    .pod("cart-a")
+                    .crash_loop(1, "Error", 20, 4)
+                    .pod("cart-b")
+                    .crash_loop(137, "OOMKilled", 20, 4),
+                FaultClass::OomKilled,
+                "CrashLoop",
+            ),
+        ];
+        for (world, class, other) in table {
+            let diagnosis = only(world);
+            assert_eq!(diagnosis.class, class);
+            assert!(
+                diagnosis.path.iter().any(|step| step.contains(other)),
+                "{:?}",
+                diagnosis.path
+            );
+        }
+    }
+
+    #[test]
+    fn many_pods_of_one_owner_are_one_diagnosis_with_bounded_evidence_and_ids_in_order() {
+        let mut world = testkit::world(AT)
+            .deployment("demo", "cart")
+            .replicas(20)
+            .revision(1);
+        for index in 0..20 {
+            world = pull(world.pod(&format!("cart-1-{index}")));
+        }
+        let diagnosis = only(world);
+        assert_eq!(diagnosis.evidence.len(), MAX_FINDINGS * 2);
+        let ids: Vec<_> = diagnosis.evidence.iter().map(|e| e.id.as_str()).collect();
+        assert_eq!(ids, ["E1", "E2", "E3", "E4", "E5", "E6"]);
+        let count = "20 of 20 pods of Deployment demo/cart are affected";
+        assert!(diagnosis.path.iter().any(|step| step == count));
+    }
+
+    #[test]
+    fn two_owners_are_two_diagnoses_whatever_the_order_of_the_snapshot() {
+        let world = pull(cart()).deployment("demo", "shop").pod("shop-a");
+        let mut snapshot = back_off(world.crash_loop(1, "Error", 20, 3)).snapshot();
+        let one = diagnose(&snapshot, &[]);
+        assert_eq!(one.diagnoses.len(), 2);
+        snapshot.pods.reverse();
+        snapshot.workloads.reverse();
+        snapshot.events.reverse();
+        assert_eq!(diagnose(&snapshot, &[]), one);
+    }
+
+    #[test]
+    fn pods_of_a_node_that_is_down_are_its_victims() {
+        let taint = "0/1 nodes are available: 1 node(s) had untolerated taint \
+                     {node.kubernetes.io/unreachable: }.";
+        let world = testkit::world(AT)
+            .node("node1")
+            .condition("Ready", "Unknown", "NodeStatusUnknown", 90)
+            .node("node2")
+            .deployment("demo", "cart")
+            .condition("Progressing", "False", "ProgressDeadlineExceeded", 30)
+            .revision(1)
+            .pod("cart-1-a")
+            .crash_loop(1, "Error", 20, 3)
+            .pod("cart-1-b")
+            .unscheduled(taint)
+            .deployment("demo", "shop")
+            .revision(1)
+            .pod("shop-1-a")
+            .on("node2");
+        let node_alone = only(world.clone());
+        assert_eq!(node_alone.class, FaultClass::NodeNotReady);
+        assert_eq!(node_alone.path.len(), 4, "{:?}", node_alone.path);
+        // The same crash on a node that is well is the owner's own.
+        let diagnosed = diagnose(&world.crash_loop(1, "Error", 20, 3).snapshot(), &[]);
+        let classes: Vec<_> = diagnosed.diagnoses.iter().map(|d| d.class).collect();
+        assert_eq!(classes, [FaultClass::NodeNotReady, FaultClass::CrashLoop]);
+    }
+
+    #[test]
+    fn a_crash_of_a_static_pod_is_the_pods_and_not_the_nodes() {
+        let node = testkit::reference(Kind::Node, "", "node1");
+        let world = testkit::world(AT)
+            .node("node1")
+            .bare_pod("kube-system", "etcd-node1")
+            .crash_loop(1, "Error", 20, 3)
+            .edit_pod(|pod| {
+                pod.metadata.owner_references = vec![crate::world::OwnerReference {
+                    kind: Kind::Node,
+                    name: node.name,
+                    uid: node.uid,
+                    controller: true,
+                    ..Default::default()
+                }];
+            });
+        assert_eq!(only(world).owner.to_string(), "Pod kube-system/etcd-node1");
+    }
+
+    #[test]
+    fn a_contradiction_is_a_persons_case() {
+        let world = pull(cart())
+            .event(
+                "Pulled",
+                "Successfully pulled image \"img.test/cart:1\" in 1s",
+            )
+            .seen(1, 1, 1);
+        let diagnosis = only(world);
+        assert_eq!(diagnosis.confidence.0, 60);
+        assert!(
+            diagnosis
+                .confidence_rows
+                .iter()
+                .any(|row| row.contains("against"))
+        );
+    }
+
+    #[test]
+    fn what_was_not_seen_is_named_in_the_diagnosis_and_in_the_report() {
+        let snapshot = back_off(cart().crash_loop(1, "Error", 20, 3))
+            .unseen(Source::ConfigMaps)
+            .unseen(Source::Deployments)
+            .snapshot();
+        let diagnosed = diagnose(&snapshot, &[]);
+        assert_eq!(diagnosed.diagnoses, []);
+        let names: Vec<_> = diagnosed.blind.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["crash_loop", "rollout_stuck"]);
+        let world = back_off(cart().crash_loop(1, "Error", 20, 3)).unseen(Source::ConfigMaps);
+        let diagnosis = only(world);
+        assert_eq!(diagnosis.blind.len(), 1);
+        assert_eq!(diagnosis.confidence.0, 70);
+    }
+
+    #[test]
+    fn since_and_persistence_are_the_strongest_findings() {
+        let diagnosis = only(back_off(cart().crash_loop(1, "Error", 20, 3)).seen(100, 10, 5));
+        let age = diagnosis.since.duration_until(AT.parse().expect("a time"));
+        assert_eq!(age.as_secs(), 100);
+        assert_eq!(diagnosis.persistence.as_secs(), 30);
+        let sources: Vec<_> = diagnosis.evidence.iter().map(|e| e.source).collect();
+        assert_eq!(sources, [EvidenceSource::Status, EvidenceSource::Event]);
     }
 }

@@ -338,3 +338,90 @@ impl Evidence {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit;
+
+    const AT: &str = "2026-01-05T10:00:00Z";
+
+    #[test]
+    fn owners_are_climbed_as_the_snapshot_itself_does_it() {
+        let snapshot = testkit::world(AT)
+            .deployment("demo", "cart")
+            .owned_by("Shop", "main")
+            .revision(1)
+            .pod("cart-1-a")
+            .bare_pod("demo", "solo")
+            .snapshot();
+        let view = View::of(&snapshot);
+        for pod in &snapshot.pods {
+            let owner = view.owner(&pod.reference());
+            assert_eq!(owner, snapshot.topmost_owner(&pod.reference()));
+            assert_eq!(view.pods_of(&owner).len(), 1);
+        }
+        let deployment = testkit::reference(Kind::Deployment, "demo", "cart");
+        assert_eq!(view.owner(&deployment).to_string(), "Shop demo/main");
+    }
+
+    #[test]
+    fn a_cycle_of_owners_ends() {
+        let mut snapshot = testkit::world(AT)
+            .deployment("demo", "cart")
+            .pod("a")
+            .snapshot();
+        let owner = snapshot.pods[0].metadata.owner_references.clone();
+        for workload in &mut snapshot.workloads {
+            Arc::make_mut(workload)
+                .metadata
+                .owner_references
+                .clone_from(&owner);
+        }
+        let view = View::of(&snapshot);
+        assert_eq!(view.owner(&snapshot.pods[0].reference()).name, "cart");
+    }
+
+    #[test]
+    fn events_belong_to_one_incarnation_and_have_an_age() {
+        let mut world = testkit::world(AT).deployment("demo", "cart").pod("cart-a");
+        for age in [5, 1200, 7200] {
+            world = world
+                .event("Failed", "Failed to pull image")
+                .seen(age, age, 1);
+        }
+        let mut snapshot = world.snapshot();
+        let pod = snapshot.pods[0].reference();
+        let counts = |snapshot: &Snapshot| {
+            let view = View::of(snapshot);
+            let agreeing = view.agreeing(&pod, &["Failed"]).len();
+            (agreeing, view.showing(&pod, &["Failed"]).len())
+        };
+        assert_eq!(counts(&snapshot), (2, 1));
+        for event in &mut snapshot.events {
+            Arc::make_mut(event).involved_object.uid = "the-pod-before".into();
+        }
+        assert_eq!(counts(&snapshot), (0, 0));
+        for event in &mut snapshot.events {
+            Arc::make_mut(event).involved_object.uid = Uid::default();
+        }
+        assert_eq!(counts(&snapshot), (2, 1));
+    }
+
+    #[test]
+    fn an_event_of_one_container_does_not_concern_another() {
+        let mut event = Event::default();
+        assert!(concerns(&event, "app"));
+        event.involved_object.field_path = "spec.containers{app}".to_owned();
+        assert!(concerns(&event, "app"));
+        assert!(!concerns(&event, "sidecar"));
+    }
+
+    #[test]
+    fn a_fact_is_one_bounded_line() {
+        let text = "two\nlines ".repeat(200);
+        let fact = Evidence::status(ObjectRef::default(), None, &text).fact;
+        assert_eq!(fact.chars().count(), MAX_FACT);
+        assert!(!fact.contains('\n'));
+    }
+}
