@@ -22,12 +22,14 @@ const usage = `usage: app COMMAND [flags]
   print     print the arguments -every so often
   get       fetch a URL, leave with 1 unless the answer is 2xx
   resolver  a name server that knows no name (NXDOMAIN)
-  registry  an image registry: 401 below private/, else what -root holds, else not found`
+  registry  an image registry: 401 below private/, else what -root holds, else not found
+  proxy     stands before the API server and goes silent for a resource on demand`
 
 func main() {
 	commands := map[string]func([]string){
 		"serve": serve, "alloc": alloc, "exit": leave, "print": printing,
 		"get": get, "resolver": resolver, "registry": registry,
+		"proxy": proxy,
 	}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
 		fmt.Fprintln(os.Stderr, usage)

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Where the API server is, for everything inside the lab's network.
 pub const API_SERVER: &str = "https://10.99.0.1:6443";
@@ -114,19 +114,33 @@ impl Access {
     /// Writes an identity's token and kubeconfig.
     pub(crate) fn grant(&self, who: Identity, token: &str) -> Result<PathBuf> {
         write_private(&self.token(who), token.as_bytes())?;
+        let path = self.kubeconfig(who);
+        let cluster = json!({ "server": API_SERVER, "certificate-authority": self.authority });
+        Self::write(&path, who, token, &cluster)?;
+        Ok(path)
+    }
+
+    /// A second kubeconfig for an identity, by way of a server with the same certificate.
+    pub(crate) fn through(&self, who: Identity, server: &str) -> Result<PathBuf> {
+        let token = self.token(who);
+        let token = fs::read_to_string(&token)
+            .with_context(|| format!("no token in {}", token.display()))?;
+        let path = self.folder.join(format!("{}-proxy.kubeconfig", who.name()));
+        let cluster = json!({ "server": server, "certificate-authority": self.authority });
+        Self::write(&path, who, &token, &cluster)?;
+        Ok(path)
+    }
+
+    fn write(path: &Path, who: Identity, token: &str, cluster: &Value) -> Result<()> {
         let name = who.name();
         // JSON is YAML.
         let config = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": name,
-            "clusters": [{ "name": "lab", "cluster": {
-                "server": API_SERVER, "certificate-authority": self.authority,
-            }}],
+            "clusters": [{ "name": "lab", "cluster": cluster }],
             "users": [{ "name": name, "user": { "token": token } }],
             "contexts": [{ "name": name, "context": { "cluster": "lab", "user": name } }],
         });
-        let path = self.kubeconfig(who);
-        write_private(&path, &serde_json::to_vec_pretty(&config)?)?;
-        Ok(path)
+        write_private(path, &serde_json::to_vec_pretty(&config)?)
     }
 }
 

@@ -184,17 +184,15 @@ impl Lab {
     /// The lab's small HTTP client, in its network: kubectl needs half a second for a look.
     fn fetch(&self) -> Command {
         let mut command = self.command(self.build.join("testapp"));
-        command.args(["get", "-timeout", "10s"]);
+        command
+            .args(["get", "-timeout", "10s", "-ca"])
+            .arg(self.authority());
         command
     }
 
     fn read(&self, who: Identity, path: &str) -> Result<String> {
         let mut command = self.fetch();
-        command
-            .arg("-ca")
-            .arg(self.authority())
-            .arg("-token")
-            .arg(self.access().token(who));
+        command.arg("-token").arg(self.access().token(who));
         run(command.arg(format!("{API_SERVER}{path}")))
     }
 }

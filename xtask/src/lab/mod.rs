@@ -20,6 +20,7 @@ mod packages;
 mod progress;
 mod scale;
 mod shell;
+mod silence;
 mod tar;
 mod unit;
 mod wait;
@@ -36,6 +37,7 @@ pub use network::MAIN_ADDRESS;
 pub use node::Node;
 pub use progress::Progress;
 pub use scale::FAKE;
+pub use silence::{PROXY, Silence};
 pub use wait::until;
 
 use access::Access;
