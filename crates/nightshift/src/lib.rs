@@ -7,10 +7,15 @@
 //! durable; nothing is acknowledged before that either.
 
 pub mod cli;
+pub mod config;
 pub mod intake;
 pub mod journal;
 pub mod metrics;
+pub mod notify;
+pub mod outbox;
 pub mod output;
+pub mod replay;
 pub mod serve;
 pub mod shell;
 pub mod store;
+pub mod telemetry;

@@ -46,6 +46,15 @@ pub enum Fatal {
     Panicked(String),
 }
 
+impl From<tokio::task::JoinError> for Fatal {
+    fn from(error: tokio::task::JoinError) -> Self {
+        Self::Panicked(match error.try_into_panic() {
+            Ok(panic) => effects::panic_text(&*panic),
+            Err(error) => error.to_string(),
+        })
+    }
+}
+
 /// The engine with everything that it needs to be heard and obeyed.
 #[derive(Debug)]
 pub struct Shell {

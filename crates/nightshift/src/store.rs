@@ -43,15 +43,11 @@ pub enum StoreError {
         /// The newest.
         newest: u64,
     },
-    /// The URL is not one of a database that can be used.
-    #[error("`{url}` is not a usable database URL")]
-    Url {
-        /// As given.
-        url: String,
-        /// Why.
-        #[source]
-        source: sqlx::Error,
-    },
+    /// The URL is not one of a database that can be used. It is not shown: it may hold a password.
+    #[error(
+        "the database URL cannot be used: expected one such as sqlite://nightshift.db?mode=rwc"
+    )]
+    Url(#[source] Option<sqlx::Error>),
     /// The tables could not be created or are of another version.
     #[error("the tables could not be brought up to date")]
     Migrate(#[source] sqlx::migrate::MigrateError),
@@ -90,11 +86,12 @@ pub struct Store {
 impl Store {
     /// Opens the database and brings its tables up to date.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
+        // sqlx itself would take any other URL for the name of a file.
+        if !url.starts_with("sqlite:") {
+            return Err(StoreError::Url(None));
+        }
         let options = SqliteConnectOptions::from_str(url)
-            .map_err(|source| StoreError::Url {
-                url: url.to_owned(),
-                source,
-            })?
+            .map_err(|error| StoreError::Url(Some(error)))?
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
@@ -166,3 +163,6 @@ fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
 fn word<T: Serialize>(value: &T) -> Result<String, StoreError> {
     Ok(to_json(value)?.trim_matches('"').to_owned())
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -26,7 +26,11 @@ fn filter(level: LogLevel) -> EnvFilter {
         LogLevel::Debug => "debug",
         LogLevel::Trace => "trace",
     };
-    let others = if level == LogLevel::Error { "error" } else { "warn" };
+    let others = if level == LogLevel::Error {
+        "error"
+    } else {
+        "warn"
+    };
     EnvFilter::new(format!(
         "{others},nightshift={ours},nightshift_core={ours},nightshift_cluster={ours}"
     ))

@@ -5,10 +5,10 @@ use super::{Store, StoreError, signed, to_json, unsigned, word};
 use crate::journal::{self, Line, Seq};
 use jiff::Timestamp;
 use nightshift_core::engine::{Decision, Effect, Input};
-use nightshift_core::guard::Permit;
 use nightshift_core::history::ActOutcome;
 use nightshift_core::ids::{ClusterUid, Digest, IncidentId, PermitId};
 use nightshift_core::incident::Incident;
+use nightshift_core::plan::Step;
 use nightshift_core::record::{Entry, EntryKind, Notice};
 use nightshift_core::signal::SignalBody;
 use nightshift_core::world::Kind;
@@ -60,7 +60,12 @@ impl Store {
         }
         for effect in &commit.decision.effects {
             if let Effect::Act(permit) = effect {
-                put_intent(&mut tx, commit, seq, permit).await?;
+                let intent = Intent {
+                    permit: permit.id(),
+                    leader_epoch: permit.leader_epoch(),
+                    step: permit.step(),
+                };
+                put_intent(&mut tx, commit, seq, &intent).await?;
             }
         }
         put_facts(&mut tx, commit).await?;
@@ -224,13 +229,20 @@ async fn put_notice(tx: &mut Tx, commit: &Commit<'_>, notice: &Notice) -> Result
     Ok(())
 }
 
+/// What is recorded of a permit before it is used.
+struct Intent<'a> {
+    permit: &'a PermitId,
+    leader_epoch: u64,
+    step: &'a Step,
+}
+
 async fn put_intent(
     tx: &mut Tx,
     commit: &Commit<'_>,
     seq: Seq,
-    permit: &Permit,
+    intent: &Intent<'_>,
 ) -> Result<(), StoreError> {
-    let step = permit.step();
+    let step = intent.step;
     let incidents = &commit.decision.batch.incidents;
     let owner = incidents
         .iter()
@@ -243,8 +255,8 @@ async fn put_intent(
              (SELECT 1 FROM leader WHERE cluster = $1 AND epoch > $3)",
     )
     .bind(commit.cluster.as_str())
-    .bind(permit.id().as_str())
-    .bind(signed(permit.leader_epoch())?)
+    .bind(intent.permit.as_str())
+    .bind(signed(intent.leader_epoch)?)
     .bind(signed(seq.0)?)
     .bind(step.incident.as_str())
     .bind(to_json(owner)?)
@@ -256,7 +268,7 @@ async fn put_intent(
     if done.rows_affected() == 0 {
         // The permit itself is older than the lead that the commit claims.
         return Err(StoreError::Fenced {
-            ours: permit.leader_epoch(),
+            ours: intent.leader_epoch,
             newest: commit.leader_epoch,
         });
     }
@@ -342,4 +354,81 @@ async fn put_line(
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::{self, At, CLUSTER};
+    use nightshift_core::history::Act;
+
+    async fn intend(store: &Store, epoch: u64, permit: &str) -> Result<(), StoreError> {
+        let (input, decision) = (Input::Tick, Decision::default());
+        let cluster = ClusterUid::from(CLUSTER);
+        let commit = tests::commit(&cluster, epoch, &input, &decision);
+        let step = tests::step();
+        let intent = Intent {
+            permit: &PermitId::from(permit),
+            leader_epoch: epoch,
+            step: &step,
+        };
+        let mut tx = store.pool.begin_with("BEGIN IMMEDIATE").await?;
+        put_intent(&mut tx, &commit, Seq(1), &intent).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn acts(store: &Store) -> Vec<Act> {
+        let now = At::minutes(60);
+        let loaded = store.checkpoint(&CLUSTER.into(), now).await.unwrap();
+        loaded.history.acts
+    }
+
+    #[tokio::test]
+    async fn an_intent_is_in_the_history_before_and_after_its_result() {
+        let (store, _folder) = tests::store().await;
+        let epoch = store.take_lead(&CLUSTER.into()).await.unwrap();
+        intend(&store, epoch, "p1").await.unwrap();
+        intend(&store, epoch, "p2").await.unwrap();
+        let outcome = ActOutcome::Done {
+            generation: 7,
+            resource_version: "42".to_owned(),
+        };
+        let answer = Input::Acted {
+            permit: "p1".into(),
+            outcome: outcome.clone(),
+        };
+        tests::append(&store, epoch, &answer, &Decision::default())
+            .await
+            .unwrap();
+
+        let acts = acts(&store).await;
+        let found: Vec<_> = acts
+            .iter()
+            .map(|act| (act.permit.as_str(), &act.outcome))
+            .collect();
+        assert_eq!(found, [("p1", &Some(outcome)), ("p2", &None)]);
+        assert_eq!(acts[0].step, tests::step());
+        assert_eq!(acts[0].at, At::minutes(0));
+    }
+
+    #[tokio::test]
+    async fn an_intent_of_an_older_epoch_is_refused() {
+        let (store, _folder) = tests::store().await;
+        let old = store.take_lead(&CLUSTER.into()).await.unwrap();
+        let new = store.take_lead(&CLUSTER.into()).await.unwrap();
+        let refused = intend(&store, old, "p1").await.unwrap_err();
+        assert!(matches!(refused, StoreError::Fenced { .. }), "{refused}");
+        assert!(acts(&store).await.is_empty());
+        intend(&store, new, "p1").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn no_permit_is_recorded_twice() {
+        let (store, _folder) = tests::store().await;
+        let epoch = store.take_lead(&CLUSTER.into()).await.unwrap();
+        intend(&store, epoch, "p1").await.unwrap();
+        let refused = intend(&store, epoch, "p1").await.unwrap_err();
+        assert!(matches!(refused, StoreError::Corrupt(_)), "{refused}");
+    }
 }

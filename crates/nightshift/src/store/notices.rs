@@ -98,16 +98,6 @@ impl Store {
         Ok(())
     }
 
-    /// When the next notice is due.
-    pub async fn next_notice_at(&self) -> Result<Option<Timestamp>, StoreError> {
-        let next: Option<i64> = sqlx::query_scalar(
-            "SELECT MIN(next_at) FROM outbox WHERE delivered_at IS NULL AND dead_at IS NULL",
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        next.map(millis).transpose()
-    }
-
     /// Notices that were given up, newest first.
     pub async fn dead_notices(&self, limit: u32) -> Result<Vec<DeadNotice>, StoreError> {
         let rows: Vec<Row> = sqlx::query_as(

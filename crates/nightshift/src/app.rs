@@ -1,0 +1,203 @@
+//! The running agent for one cluster: starts the parts, joins them, and ends them in order.
+
+mod cluster;
+
+use crate::config::Config;
+use crate::notify::{Notifier, NotifierError};
+use crate::outbox::Outbox;
+use crate::shell::{Fatal, Handle, Port, Shell};
+use crate::store::{Store, StoreError};
+use cluster::Cluster;
+use nightshift_cluster::{Clients, Clock, ConnectError, Heard, Hearing};
+use nightshift_core::engine::{Checkpoint, Input};
+use nightshift_core::ids::{ClusterUid, SignalFingerprint};
+use nightshift_core::runbook::{Library, Problem};
+use nightshift_core::signal::{Signal, SignalBody};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Version that a journal names.
+const ENGINE_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Why the agent did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store cannot be used.
+    #[error("the record cannot be opened")]
+    Store(#[from] StoreError),
+    /// The cluster cannot be reached.
+    #[error("the cluster cannot be reached")]
+    Connect(#[from] ConnectError),
+    /// Notices could not be delivered.
+    #[error(transparent)]
+    Notifier(#[from] NotifierError),
+    /// The folder of runbooks cannot be read.
+    #[error("the runbooks in {folder} cannot be read")]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A runbook is wrong.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Runbooks(Vec<Problem>),
+}
+
+/// A running agent.
+#[derive(Debug)]
+pub struct App {
+    handle: Handle,
+    engine: JoinHandle<Result<(), Fatal>>,
+    cluster: Arc<Cluster>,
+    /// Ends the engine's task.
+    stop: CancellationToken,
+    /// Ends everything else, once the engine has ended.
+    close: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl App {
+    /// Starts the agent where its record left off.
+    pub async fn start(
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        clients: Clients,
+    ) -> Result<Self, StartError> {
+        let runbooks = runbooks(config.runbooks.as_deref())?;
+        let notifier = Notifier::from_config(config)?;
+        let store = Store::open(&config.database_url).await?;
+        let uid = clients.identify(&*clock).await?;
+        let checkpoint = checkpoint(config, &store, &uid, &*clock, runbooks).await?;
+
+        let (cluster, hearing) = Cluster::open(clients, uid.clone(), Arc::clone(&clock), config);
+        let cluster = Arc::new(cluster);
+        let port: Arc<dyn Port> = Arc::<Cluster>::clone(&cluster);
+        let (stop, close) = (CancellationToken::new(), CancellationToken::new());
+        let (shell, handle) = Shell::new(uid, store.clone(), port, Arc::clone(&clock), stop.clone());
+
+        let tasks = TaskTracker::new();
+        let engine = tasks.spawn(shell.run(checkpoint));
+        tasks.spawn(listen(hearing, handle.clone()));
+        tasks.spawn(Outbox::new(store, notifier, clock).run(close.clone()));
+        Ok(Self {
+            handle,
+            engine,
+            cluster,
+            stop,
+            close,
+            tasks,
+        })
+    }
+
+    /// The way to talk to it.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Runs until `stop` completes or the engine ends by itself, and then closes down: no new step
+    /// begins, and a write that is out is finished or left as a recorded intent.
+    pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> Result<(), Fatal> {
+        let ended = tokio::select! {
+            ended = &mut self.engine => ended,
+            () = stop => {
+                self.stop.cancel();
+                (&mut self.engine).await
+            }
+        };
+        let result = match ended {
+            Ok(result) => result,
+            Err(error) => Err(Fatal::from(error)),
+        };
+        self.close.cancel();
+        self.cluster.close().await;
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.handle.store().close().await;
+        result
+    }
+}
+
+/// Takes the lead and loads what the engine needs, from the store alone.
+async fn checkpoint(
+    config: &Config,
+    store: &Store,
+    cluster: &ClusterUid,
+    clock: &dyn Clock,
+    runbooks: BTreeMap<String, String>,
+) -> Result<Checkpoint, StartError> {
+    // The lead first: a former leader can add nothing between the load and our first commit.
+    let leader_epoch = store.take_lead(cluster).await?;
+    let loaded = store.checkpoint(cluster, clock.now()).await?;
+    tracing::info!(
+        %cluster,
+        leader_epoch,
+        open = loaded.open.len(),
+        acts = loaded.history.acts.len(),
+        mode = ?config.mode,
+        dry_run = config.dry_run,
+        "starting"
+    );
+    Ok(Checkpoint {
+        engine_version: ENGINE_VERSION.to_owned(),
+        leader_epoch,
+        policy: config.policy(),
+        runbooks,
+        ..loaded
+    })
+}
+
+/// Texts of the runbooks in force, by file name: the built-in ones and those of the folder.
+fn runbooks(folder: Option<&Path>) -> Result<BTreeMap<String, String>, StartError> {
+    let mut texts = BTreeMap::new();
+    if let Some(folder) = folder {
+        let wrong = |source| StartError::Folder {
+            folder: folder.to_owned(),
+            source,
+        };
+        for entry in std::fs::read_dir(folder).map_err(wrong)? {
+            let path = entry.map_err(wrong)?.path();
+            if path.extension().is_some_and(|ext| ext == "md")
+                && let Some(name) = path.file_name()
+            {
+                let text = std::fs::read_to_string(&path).map_err(wrong)?;
+                texts.insert(name.to_string_lossy().into_owned(), text);
+            }
+        }
+    }
+    let library = Library::load(&texts).map_err(StartError::Runbooks)?;
+    Ok(library.texts().clone())
+}
+
+/// What the eyes hear becomes inputs. A source that goes blind shows in every snapshot and in
+/// `/readyz`; it is no input of its own.
+async fn listen(mut hearing: Hearing, handle: Handle) {
+    while let Some(heard) = hearing.recv().await {
+        let input = match heard {
+            Heard::Subject { subject, at } => Input::Signal(Signal {
+                fingerprint: SignalFingerprint::from(format!("watch:{subject}:{}", subject.uid)),
+                subject,
+                heard_at: at,
+                body: SignalBody::Watch,
+            }),
+            Heard::KnownGood { workload, revision } => Input::KnownGood { workload, revision },
+            Heard::Blind { source, why } => {
+                tracing::warn!(?source, why, "source is blind");
+                continue;
+            }
+            Heard::Sees { source } => {
+                tracing::info!(?source, "source sees again");
+                continue;
+            }
+        };
+        if handle.feed(input).await.is_err() {
+            // The engine has ended; the rest is emptied so that the watches can end too.
+            continue;
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Replay: the same journal gives the same decisions. A changed byte is noticed by the hash chain,
+//! a changed rule by the digests of the decisions and by the text of the built-in runbooks.
+
+use crate::journal::{self, Line, LineError, Seq};
+use jiff::Timestamp;
+use nightshift_core::engine::{Decision, Effect, Engine, Input};
+use nightshift_core::ids::Digest;
+use serde::Serialize;
+use std::io::BufRead;
+
+/// One input and what was decided on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// Its number.
+    pub seq: Seq,
+    /// The time that the engine was told.
+    pub at: Timestamp,
+    /// Kind of input.
+    pub input: &'static str,
+    /// What the engine decides on it now, in words.
+    pub decided: Vec<String>,
+    /// Whether that is what was decided then.
+    pub same: bool,
+}
+
+/// What a replay found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Replayed {
+    /// All inputs up to the first different decision: what follows one means nothing.
+    pub rows: Vec<Row>,
+    /// Version of the engine that wrote the journal, as its newest start says.
+    pub engine_version: String,
+}
+
+impl Replayed {
+    /// Whether every decision is the one that was taken then.
+    pub fn same(&self) -> bool {
+        self.rows.iter().all(|row| row.same)
+    }
+}
+
+/// Why a journal cannot be replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The file could not be read.
+    #[error("line {number} cannot be read")]
+    Read {
+        /// Line, from 1 on.
+        number: usize,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A line is not what was written.
+    #[error("line {number} is not what was written")]
+    Line {
+        /// Line, from 1 on.
+        number: usize,
+        /// Why.
+        #[source]
+        source: LineError,
+    },
+    /// A line is missing, doubled, or from somewhere else.
+    #[error("line {number} does not follow the one before it: a line is missing or was moved")]
+    Chain {
+        /// Line, from 1 on.
+        number: usize,
+    },
+    /// An input of a kind or form that this version does not know.
+    #[error("line {number} holds an input that this version cannot read")]
+    Input {
+        /// Line, from 1 on.
+        number: usize,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Without a start there is no state to begin from.
+    #[error("the journal does not begin with a start of the agent")]
+    NoStart,
+}
+
+/// Replays a journal of one cluster.
+pub fn replay(journal: impl BufRead) -> Result<Replayed, ReplayError> {
+    let mut replayed = Replayed {
+        rows: Vec::new(),
+        engine_version: String::new(),
+    };
+    let mut engine: Option<Engine> = None;
+    let mut before: Option<(Line, Digest)> = None;
+    for (index, text) in journal.lines().enumerate() {
+        let number = index + 1;
+        let text = text.map_err(|source| ReplayError::Read { number, source })?;
+        let (line, hash) =
+            Line::parse(&text).map_err(|source| ReplayError::Line { number, source })?;
+        if !follows(&line, before.as_ref()) {
+            return Err(ReplayError::Chain { number });
+        }
+        let input: Input = serde_json::from_str(line.input.get())
+            .map_err(|source| ReplayError::Input { number, source })?;
+        if let Input::Start(checkpoint) = &input {
+            // The process began anew here, and so does its engine.
+            engine = Some(Engine::new());
+            replayed
+                .engine_version
+                .clone_from(&checkpoint.engine_version);
+        }
+        let kind = kind(&input);
+        let decision = match &mut engine {
+            Some(engine) => engine.handle(input, line.at),
+            None => return Err(ReplayError::NoStart),
+        };
+        let same = journal::digest(&decision) == line.decision;
+        replayed.rows.push(Row {
+            seq: line.seq,
+            at: line.at,
+            input: kind,
+            decided: words(&decision),
+            same,
+        });
+        if !same {
+            break;
+        }
+        before = Some((line, hash));
+    }
+    if before.is_none() && replayed.rows.is_empty() {
+        return Err(ReplayError::NoStart);
+    }
+    Ok(replayed)
+}
+
+/// Whether the line is the next of the same chain. The first one may be any: retention drops the
+/// oldest part of a journal.
+fn follows(line: &Line, before: Option<&(Line, Digest)>) -> bool {
+    match before {
+        None => line.seq != Seq(1) || line.prev == journal::genesis(&line.cluster),
+        Some((last, hash)) => {
+            line.cluster == last.cluster && line.seq.0 == last.seq.0 + 1 && line.prev == *hash
+        }
+    }
+}
+
+fn kind(input: &Input) -> &'static str {
+    match input {
+        Input::Start(_) => "start",
+        Input::Signal(_) => "signal",
+        Input::Rejected { .. } => "rejected",
+        Input::Observed { .. } => "observed",
+        Input::NotObserved { .. } => "not observed",
+        Input::Rehearsed { .. } => "rehearsed",
+        Input::Acted { .. } => "acted",
+        Input::KnownGood { .. } => "known good",
+        Input::Stopping => "stopping",
+        Input::Tick => "tick",
+    }
+}
+
+/// The decision in words: what is recorded, then what is done.
+fn words(decision: &Decision) -> Vec<String> {
+    let entries = decision.batch.entries.iter();
+    let recorded = entries.map(|entry| match &entry.incident {
+        Some(incident) => format!("{incident}: {}", entry.text),
+        None => entry.text.clone(),
+    });
+    let done = decision.effects.iter().filter_map(|effect| match effect {
+        Effect::Observe {
+            scope, fresh: true, ..
+        } => Some(format!("-> look afresh: {}", scope_words(scope))),
+        Effect::Observe { scope, .. } => Some(format!("-> look: {}", scope_words(scope))),
+        Effect::Rehearse(step) => Some(format!("-> rehearse {}", step_words(step))),
+        Effect::Act(permit) => Some(format!("-> write {}", step_words(permit.step()))),
+        Effect::ReadBack { step, .. } => Some(format!("-> read back {}", step_words(step))),
+        Effect::WakeAt(_) => None,
+    });
+    recorded.chain(done).collect()
+}
+
+fn scope_words(scope: &nightshift_core::world::Scope) -> String {
+    match scope {
+        nightshift_core::world::Scope::Of(object) => object.to_string(),
+        nightshift_core::world::Scope::Cluster => "the whole cluster".to_owned(),
+    }
+}
+
+fn step_words(step: &nightshift_core::plan::Step) -> String {
+    format!("{} {}", step.action.word(), step.target)
+}
