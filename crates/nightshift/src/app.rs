@@ -5,10 +5,11 @@ mod cluster;
 use crate::config::Config;
 use crate::notify::{Notifier, NotifierError};
 use crate::outbox::Outbox;
+use crate::serve::{self, ListenError};
 use crate::shell::{Fatal, Handle, Port, Shell};
 use crate::store::{Store, StoreError};
 use cluster::Cluster;
-use nightshift_cluster::{Clients, Clock, ConnectError, Heard, Hearing};
+use nightshift_cluster::{Clients, Clock, ConnectError, Heard, Hearing, within};
 use nightshift_core::engine::{Checkpoint, Input};
 use nightshift_core::ids::{ClusterUid, SignalFingerprint};
 use nightshift_core::runbook::{Library, Problem};
@@ -16,6 +17,8 @@ use nightshift_core::signal::{Signal, SignalBody};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -49,6 +52,71 @@ pub enum StartError {
     Runbooks(Vec<Problem>),
 }
 
+/// Why the agent ended with an error.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// There is no listener.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The agent did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The agent could not go on.
+    #[error(transparent)]
+    Fatal(#[from] Fatal),
+}
+
+/// `nightshift run`: the agent with its listener, until a signal ends it.
+pub async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<(), RunError> {
+    let tokens = config.tokens();
+    let listener = serve::bind(config.listen, &tokens).await?;
+    let clients =
+        nightshift_cluster::connect(config.kubeconfig.as_deref(), config.context.as_deref())
+            .await
+            .map_err(StartError::Connect)?;
+    let app = App::start(config, Arc::clone(&clock), clients).await?;
+    let stop = CancellationToken::new();
+    let router = serve::router(app.handle().clone(), &tokens);
+    let tasks = TaskTracker::new();
+    let server = tasks.spawn(serve::serve(
+        listener,
+        router,
+        stop.clone().cancelled_owned(),
+    ));
+    tracing::info!(address = %config.listen, "listening");
+
+    let ended = app
+        .run_until(async {
+            told_to_stop().await;
+            tracing::info!("stopping: no new step begins");
+            stop.cancel();
+        })
+        .await;
+    stop.cancel();
+    if within(&*clock, SERVER_STOP, server).await.is_none() {
+        tracing::warn!("some requests did not end in time");
+    }
+    Ok(ended?)
+}
+
+/// How long running requests may take to end.
+const SERVER_STOP: Duration = Duration::from_secs(3);
+
+/// Completes with the first SIGTERM (Kubernetes) or SIGINT (a terminal). Where the process cannot
+/// listen to signals, they end it at once, which the record survives.
+async fn told_to_stop() {
+    let (Ok(mut term), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
 /// A running agent.
 #[derive(Debug)]
 pub struct App {
@@ -79,7 +147,8 @@ impl App {
         let cluster = Arc::new(cluster);
         let port: Arc<dyn Port> = Arc::<Cluster>::clone(&cluster);
         let (stop, close) = (CancellationToken::new(), CancellationToken::new());
-        let (shell, handle) = Shell::new(uid, store.clone(), port, Arc::clone(&clock), stop.clone());
+        let (shell, handle) =
+            Shell::new(uid, store.clone(), port, Arc::clone(&clock), stop.clone());
 
         let tasks = TaskTracker::new();
         let engine = tasks.spawn(shell.run(checkpoint));

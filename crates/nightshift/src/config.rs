@@ -9,6 +9,7 @@ mod setting;
 pub use keys::Config;
 pub use setting::{LogLevel, Secret};
 
+use crate::serve::{Token, Tokens};
 use jiff::SignedDuration;
 use nightshift_core::policy::{Autonomy, Policy};
 use std::collections::BTreeMap;
@@ -144,6 +145,15 @@ impl Config {
             breaker_open_for: self.breaker_open_for,
             permit_ttl: self.permit_ttl,
             snapshot_max_age: self.snapshot_max_age,
+        }
+    }
+
+    /// The tokens of the listener.
+    pub fn tokens(&self) -> Tokens {
+        let token = |secret: &Option<Secret>| secret.as_ref().and_then(|s| Token::new(s.reveal()));
+        Tokens {
+            intake: token(&self.intake_token),
+            api: token(&self.api_token),
         }
     }
 

@@ -6,6 +6,7 @@
 //! One task owns the engine. Nothing is run before the input and all that was decided on it are
 //! durable; nothing is acknowledged before that either.
 
+pub mod app;
 pub mod cli;
 pub mod config;
 pub mod intake;

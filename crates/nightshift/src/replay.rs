@@ -185,3 +185,114 @@ fn scope_words(scope: &nightshift_core::world::Scope) -> String {
 fn step_words(step: &nightshift_core::plan::Step) -> String {
     format!("{} {}", step.action.word(), step.target)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Commit;
+    use crate::store::tests::{At, CLUSTER, store};
+    use nightshift_core::engine::Checkpoint;
+    use nightshift_core::ids::ClusterUid;
+    use std::collections::BTreeMap;
+
+    /// A journal of two runs of the agent. `forge` may change what is stored as decided.
+    async fn journal(forge: impl Fn(&Input, &mut Decision)) -> String {
+        let (store, _folder) = store().await;
+        let cluster = ClusterUid::from(CLUSTER);
+        for run in 0..2 {
+            let leader_epoch = store.take_lead(&cluster).await.unwrap();
+            let loaded = store.checkpoint(&cluster, At::minutes(run)).await.unwrap();
+            let start = Checkpoint {
+                engine_version: "0.1.0".to_owned(),
+                leader_epoch,
+                ..loaded
+            };
+            let rejected = Input::Rejected {
+                why: "it has no name".to_owned(),
+                alert: "{}".to_owned(),
+            };
+            let mut engine = Engine::new();
+            let at = At::minutes(run);
+            for input in [Input::Start(Box::new(start)), rejected, Input::Stopping] {
+                let mut decision = engine.handle(input.clone(), at);
+                forge(&input, &mut decision);
+                let commit = Commit {
+                    cluster: &cluster,
+                    leader_epoch,
+                    at,
+                    input: &input,
+                    decision: &decision,
+                    analyses: &BTreeMap::new(),
+                };
+                store.append(&commit).await.unwrap();
+            }
+        }
+        let mut file = Vec::new();
+        journal::export(&store, &cluster, &mut file).await.unwrap();
+        String::from_utf8(file).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_same_journal_gives_the_same_decisions() {
+        let journal = journal(|_, _| {}).await;
+        let replayed = replay(journal.as_bytes()).unwrap();
+        assert!(replayed.same());
+        let kinds: Vec<_> = replayed.rows.iter().map(|row| row.input).collect();
+        let run = ["start", "rejected", "stopping"];
+        assert_eq!(kinds, [run, run].concat());
+        assert_eq!(replayed.engine_version, "0.1.0");
+    }
+
+    #[tokio::test]
+    async fn a_decision_that_would_be_taken_otherwise_now_is_noticed() {
+        let journal = journal(|input, decision| {
+            if matches!(input, Input::Rejected { .. }) {
+                decision.effects.push(Effect::WakeAt(At::minutes(9)));
+            }
+        })
+        .await;
+        let replayed = replay(journal.as_bytes()).unwrap();
+        assert!(!replayed.same());
+        let last = replayed.rows.last().unwrap();
+        assert_eq!(
+            (last.seq, last.input),
+            (Seq(2), "rejected"),
+            "it ends there"
+        );
+    }
+
+    #[tokio::test]
+    async fn any_changed_byte_is_noticed() {
+        let journal = journal(|_, _| {}).await;
+        let bytes = journal.as_bytes();
+        for place in (0..bytes.len()).step_by(7) {
+            let mut changed = bytes.to_vec();
+            changed[place] ^= 1;
+            let found = replay(&*changed);
+            assert!(found.is_err(), "byte {place} of {}", bytes.len());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lost_doubled_or_moved_line_is_noticed() {
+        let journal = journal(|_, _| {}).await;
+        let lines: Vec<&str> = journal.lines().collect();
+        let of = |order: &[usize]| {
+            order
+                .iter()
+                .map(|&i| lines[i])
+                .collect::<Vec<_>>()
+                .join("\n")
+        };
+        for order in [&[0, 2][..], &[0, 1, 1], &[0, 2, 1]] {
+            let found = replay(of(order).as_bytes());
+            assert!(matches!(found, Err(ReplayError::Chain { .. })), "{order:?}");
+        }
+        // Retention may drop the oldest part, up to a start.
+        assert!(replay(of(&[3, 4, 5]).as_bytes()).unwrap().same());
+        for order in [&[1, 2][..], &[]] {
+            let found = replay(of(order).as_bytes());
+            assert!(matches!(found, Err(ReplayError::NoStart)), "{order:?}");
+        }
+    }
+}

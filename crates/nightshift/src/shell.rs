@@ -55,10 +55,17 @@ impl From<tokio::task::JoinError> for Fatal {
     }
 }
 
+/// What decides: the engine. A function, so that tests can script decisions that an engine only
+/// takes after a long story.
+type Mind = Box<dyn FnMut(Input, Timestamp) -> Decision + Send + Sync>;
+
 /// The engine with everything that it needs to be heard and obeyed.
-#[derive(Debug)]
+#[expect(
+    missing_debug_implementations,
+    reason = "holds a function, which has no Debug"
+)]
 pub struct Shell {
-    engine: Engine,
+    mind: Mind,
     cluster: ClusterUid,
     leader_epoch: u64,
     store: Store,
@@ -89,6 +96,19 @@ impl Shell {
         clock: Arc<dyn Clock>,
         stop: CancellationToken,
     ) -> (Self, Handle) {
+        let mut engine = Engine::new();
+        let mind = Box::new(move |input, now| engine.handle(input, now));
+        Self::with(mind, cluster, store, port, clock, stop)
+    }
+
+    fn with(
+        mind: Mind,
+        cluster: ClusterUid,
+        store: Store,
+        port: Arc<dyn Port>,
+        clock: Arc<dyn Clock>,
+        stop: CancellationToken,
+    ) -> (Self, Handle) {
         let (to_inputs, inputs) = mpsc::channel(limits::INPUTS);
         let (to_answers, answers) = mpsc::channel(limits::ANSWERS);
         let (health, seen_health) = watch::channel(Health::Starting);
@@ -103,7 +123,7 @@ impl Shell {
             health: seen_health,
         };
         let shell = Self {
-            engine: Engine::new(),
+            mind,
             cluster,
             leader_epoch: 0,
             store,
@@ -193,7 +213,7 @@ impl Shell {
     async fn turn(&mut self, heard: Submitted) -> Result<(), Fatal> {
         let Submitted { input, mut reply } = heard;
         self.told = self.told.max(self.clock.now());
-        let decision = self.engine.handle(input.clone(), self.told);
+        let decision = (self.mind)(input.clone(), self.told);
         let writes = decision
             .effects
             .iter()
@@ -290,3 +310,6 @@ impl Shell {
 fn after(now: Timestamp, wait: SignedDuration) -> Timestamp {
     now.saturating_add(wait).unwrap_or(Timestamp::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,8 +32,7 @@ impl Cluster {
             known_good_after: config.known_good_after,
             ..Limits::default()
         };
-        let (eyes, hearing) =
-            Eyes::start(clients.read, uid.clone(), Arc::clone(&clock), limits);
+        let (eyes, hearing) = Eyes::start(clients.read, uid.clone(), Arc::clone(&clock), limits);
         let hands = Hands::new(clients.write, uid);
         (Self { eyes, hands, clock }, hearing)
     }
