@@ -8,6 +8,7 @@ use crate::outbox::Outbox;
 use crate::serve::{self, ListenError};
 use crate::shell::{Fatal, Handle, Port, Shell};
 use crate::store::{Store, StoreError};
+use crate::telemetry::event;
 use cluster::Cluster;
 use nightshift_cluster::{Clients, Clock, ConnectError, Heard, Hearing, within};
 use nightshift_core::engine::{Checkpoint, Input};
@@ -69,34 +70,29 @@ pub enum RunError {
 /// `nightshift run`: the agent with its listener, until a signal ends it.
 pub async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<(), RunError> {
     let tokens = config.tokens();
+    // First, because a wrong address is the cheapest mistake to find.
     let listener = serve::bind(config.listen, &tokens).await?;
-    let clients =
-        nightshift_cluster::connect(config.kubeconfig.as_deref(), config.context.as_deref())
-            .await
-            .map_err(StartError::Connect)?;
+    let clients = connect(config).await?;
     let app = App::start(config, Arc::clone(&clock), clients).await?;
+
     let stop = CancellationToken::new();
     let router = serve::router(app.handle().clone(), &tokens);
-    let tasks = TaskTracker::new();
-    let server = tasks.spawn(serve::serve(
+    let server = TaskTracker::new().spawn(serve::serve(
         listener,
         router,
         stop.clone().cancelled_owned(),
     ));
-    tracing::info!(address = %config.listen, "listening");
-
-    let ended = app
-        .run_until(async {
-            told_to_stop().await;
-            tracing::info!("stopping: no new step begins");
-            stop.cancel();
-        })
-        .await;
+    let ended = app.run_until(told_to_stop()).await;
     stop.cancel();
     if within(&*clock, SERVER_STOP, server).await.is_none() {
-        tracing::warn!("some requests did not end in time");
+        event::requests_cut_short();
     }
     Ok(ended?)
+}
+
+async fn connect(config: &Config) -> Result<Clients, StartError> {
+    let (kubeconfig, context) = (config.kubeconfig.as_deref(), config.context.as_deref());
+    Ok(nightshift_cluster::connect(kubeconfig, context).await?)
 }
 
 /// How long running requests may take to end.
@@ -115,6 +111,7 @@ async fn told_to_stop() {
         _ = term.recv() => {}
         _ = interrupt.recv() => {}
     }
+    tracing::info!("stopping: no new step begins");
 }
 
 /// A running agent.
@@ -243,30 +240,34 @@ fn runbooks(folder: Option<&Path>) -> Result<BTreeMap<String, String>, StartErro
     Ok(library.texts().clone())
 }
 
-/// What the eyes hear becomes inputs. A source that goes blind shows in every snapshot and in
-/// `/readyz`; it is no input of its own.
+/// What the eyes hear becomes inputs. Once the engine has ended the rest is emptied, so that the
+/// watches can end too.
 async fn listen(mut hearing: Hearing, handle: Handle) {
+    let mut is_engine_there = true;
     while let Some(heard) = hearing.recv().await {
-        let input = match heard {
-            Heard::Subject { subject, at } => Input::Signal(Signal {
-                fingerprint: SignalFingerprint::from(format!("watch:{subject}:{}", subject.uid)),
-                subject,
-                heard_at: at,
-                body: SignalBody::Watch,
-            }),
-            Heard::KnownGood { workload, revision } => Input::KnownGood { workload, revision },
-            Heard::Blind { source, why } => {
-                tracing::warn!(?source, why, "source is blind");
-                continue;
-            }
-            Heard::Sees { source } => {
-                tracing::info!(?source, "source sees again");
-                continue;
-            }
-        };
-        if handle.feed(input).await.is_err() {
-            // The engine has ended; the rest is emptied so that the watches can end too.
-            continue;
+        if let (true, Some(input)) = (is_engine_there, input(heard)) {
+            is_engine_there = handle.feed(input).await.is_ok();
+        }
+    }
+}
+
+/// A source that goes blind is no input: it shows in every snapshot, in `/readyz` and in metrics.
+fn input(heard: Heard) -> Option<Input> {
+    match heard {
+        Heard::Subject { subject, at } => Some(Input::Signal(Signal {
+            fingerprint: SignalFingerprint::from(format!("watch:{subject}:{}", subject.uid)),
+            subject,
+            heard_at: at,
+            body: SignalBody::Watch,
+        })),
+        Heard::KnownGood { workload, revision } => Some(Input::KnownGood { workload, revision }),
+        Heard::Blind { source, why } => {
+            event::source_blind(source, &why);
+            None
+        }
+        Heard::Sees { source } => {
+            event::source_sees(source);
+            None
         }
     }
 }

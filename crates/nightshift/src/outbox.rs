@@ -3,6 +3,7 @@
 
 use crate::notify::Notifier;
 use crate::store::{QueuedNotice, Store, StoreError};
+use crate::telemetry::event;
 use jiff::{SignedDuration, Timestamp};
 use nightshift_cluster::Clock;
 use std::sync::Arc;
@@ -67,22 +68,19 @@ impl Outbox {
 
     /// "Delivered" is written only after the receiver said so.
     async fn deliver(&self, queued: &QueuedNotice) -> Result<(), StoreError> {
-        let key = &queued.notice.key;
         let done = self.notifier.deliver(queued).await;
-        let now = self.clock.now();
-        match done {
-            Ok(()) => self.store.notice_delivered(key, now).await,
-            Err(error) if queued.attempt >= MAX_ATTEMPTS => {
-                tracing::error!(key, attempts = queued.attempt, %error, "notice given up");
-                self.store.notice_dead(key, &error.to_string(), now).await
-            }
-            Err(error) => {
-                let again_at = again_at(now, queued.attempt);
-                tracing::warn!(key, attempt = queued.attempt, %error, %again_at, "notice not delivered");
-                self.store
-                    .notice_failed(key, &error.to_string(), again_at)
-                    .await
-            }
+        let (key, now) = (&queued.notice.key, self.clock.now());
+        let Err(error) = done else {
+            return self.store.notice_delivered(key, now).await;
+        };
+        let error = error.to_string();
+        if queued.attempt >= MAX_ATTEMPTS {
+            event::notice_given_up(key, &error);
+            self.store.notice_dead(key, &error, now).await
+        } else {
+            let again_at = again_at(now, queued.attempt);
+            event::notice_not_delivered(key, &error, again_at);
+            self.store.notice_failed(key, &error, again_at).await
         }
     }
 }

@@ -1,4 +1,6 @@
 //! Logs of the process: for people on a terminal, as JSON lines everywhere else.
+//!
+//! What operators search for is a named event: one function here, with the same words everywhere.
 
 use crate::config::LogLevel;
 use std::io::IsTerminal as _;
@@ -34,4 +36,30 @@ fn filter(level: LogLevel) -> EnvFilter {
     EnvFilter::new(format!(
         "{others},nightshift={ours},nightshift_core={ours},nightshift_cluster={ours}"
     ))
+}
+
+/// Named events.
+pub(crate) mod event {
+    use jiff::Timestamp;
+    use nightshift_core::world::Source;
+
+    pub(crate) fn source_blind(source: Source, why: &str) {
+        tracing::warn!(?source, why, "source is blind");
+    }
+
+    pub(crate) fn source_sees(source: Source) {
+        tracing::info!(?source, "source sees again");
+    }
+
+    pub(crate) fn notice_given_up(key: &str, error: &str) {
+        tracing::error!(key, error, "notice given up");
+    }
+
+    pub(crate) fn notice_not_delivered(key: &str, error: &str, again_at: Timestamp) {
+        tracing::warn!(key, error, %again_at, "notice not delivered");
+    }
+
+    pub(crate) fn requests_cut_short() {
+        tracing::warn!("some requests did not end in time");
+    }
 }

@@ -12,7 +12,7 @@ pub(super) const EFFECTS_AT_ONCE: usize = 16;
 /// A commit takes milliseconds; after this, whoever submitted is told to try again.
 pub(super) const SUBMIT: Duration = Duration::from_secs(5);
 /// One look: some dozens of requests of the eyes, each with a limit of its own.
-pub(super) const LOOK: Duration = Duration::from_secs(60);
+pub(super) const LOOK: Duration = Duration::from_mins(1);
 /// One write with its reads before and after, at most three rounds. A write without an answer by
 /// then is unknown, and read back.
 pub(super) const WRITE: Duration = Duration::from_secs(45);

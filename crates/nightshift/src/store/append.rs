@@ -9,7 +9,7 @@ use nightshift_core::history::ActOutcome;
 use nightshift_core::ids::{ClusterUid, Digest, IncidentId, PermitId};
 use nightshift_core::incident::Incident;
 use nightshift_core::plan::Step;
-use nightshift_core::record::{Entry, EntryKind, Notice};
+use nightshift_core::record::{Batch, Entry, EntryKind, Notice};
 use nightshift_core::signal::SignalBody;
 use nightshift_core::world::Kind;
 use serde_json::value::RawValue;
@@ -45,31 +45,10 @@ impl Store {
         fence(&mut tx, commit).await?;
         let (seq, prev) = next_seq(&mut tx, commit.cluster).await?;
 
-        let mut chain = Chain::load(&mut tx, commit.cluster, seq, commit.at).await?;
-        for entry in &commit.decision.batch.entries {
-            chain.add(&mut tx, entry).await?;
-        }
-        for incident in &commit.decision.batch.incidents {
-            put_incident(&mut tx, incident).await?;
-        }
-        for (id, text) in commit.analyses {
-            put_analysis(&mut tx, &mut chain, commit.cluster, id, text).await?;
-        }
-        for notice in &commit.decision.batch.notices {
-            put_notice(&mut tx, commit, notice).await?;
-        }
-        for effect in &commit.decision.effects {
-            if let Effect::Act(permit) = effect {
-                let intent = Intent {
-                    permit: permit.id(),
-                    leader_epoch: permit.leader_epoch(),
-                    step: permit.step(),
-                };
-                put_intent(&mut tx, commit, seq, &intent).await?;
-            }
-        }
+        let heads = put_batch(&mut tx, commit, seq).await?;
+        put_intents(&mut tx, commit, seq).await?;
         put_facts(&mut tx, commit).await?;
-        put_line(&mut tx, commit, seq, prev, chain.into_heads()).await?;
+        put_line(&mut tx, commit, seq, prev, heads).await?;
         tx.commit().await?;
         Ok(seq)
     }
@@ -120,6 +99,33 @@ async fn next_seq(tx: &mut Tx, cluster: &ClusterUid) -> Result<(Seq, Digest), St
         None => Ok((Seq(1), journal::genesis(cluster))),
         Some((seq, hash)) => Ok((Seq(unsigned(seq)? + 1), chain::stored(hash)?)),
     }
+}
+
+/// The decision's rows; returns the new head of each chain that was added to.
+async fn put_batch(
+    tx: &mut Tx,
+    commit: &Commit<'_>,
+    seq: Seq,
+) -> Result<BTreeMap<String, Digest>, StoreError> {
+    let Batch {
+        entries,
+        incidents,
+        notices,
+    } = &commit.decision.batch;
+    let mut chain = Chain::load(tx, commit.cluster, seq, commit.at).await?;
+    for entry in entries {
+        chain.add(tx, entry).await?;
+    }
+    for incident in incidents {
+        put_incident(tx, incident).await?;
+    }
+    for (id, text) in commit.analyses {
+        put_analysis(tx, &mut chain, commit.cluster, id, text).await?;
+    }
+    for notice in notices {
+        put_notice(tx, commit, notice).await?;
+    }
+    Ok(chain.into_heads())
 }
 
 async fn put_incident(tx: &mut Tx, incident: &Incident) -> Result<(), StoreError> {
@@ -226,6 +232,21 @@ async fn put_notice(tx: &mut Tx, commit: &Commit<'_>, notice: &Notice) -> Result
     .bind(now)
     .execute(&mut **tx)
     .await?;
+    Ok(())
+}
+
+/// One intent for each permit that was given.
+async fn put_intents(tx: &mut Tx, commit: &Commit<'_>, seq: Seq) -> Result<(), StoreError> {
+    for effect in &commit.decision.effects {
+        if let Effect::Act(permit) = effect {
+            let intent = Intent {
+                permit: permit.id(),
+                leader_epoch: permit.leader_epoch(),
+                step: permit.step(),
+            };
+            put_intent(tx, commit, seq, &intent).await?;
+        }
+    }
     Ok(())
 }
 

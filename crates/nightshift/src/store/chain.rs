@@ -14,6 +14,10 @@ pub(super) fn stored(hash: String) -> Result<Digest, StoreError> {
         .map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
+pub(super) fn journal_changed(seq: Seq) -> StoreError {
+    StoreError::Corrupt(format!("row {seq} of the journal is not what was written"))
+}
+
 /// Name of an entry's chain: its incident, or nothing for facts about the cluster.
 fn name(incident: Option<&IncidentId>) -> &str {
     incident.map_or("", IncidentId::as_str)
@@ -175,10 +179,7 @@ impl Store {
                     later => (later, line.prev.clone()),
                 });
                 if line.seq != seq || line.prev != prev || line.hash() != hash {
-                    return Err(StoreError::Corrupt(format!(
-                        "row {} of the journal is not what was written",
-                        line.seq
-                    )));
+                    return Err(journal_changed(line.seq));
                 }
                 next = Seq(seq.0 + 1);
                 expected = Some((next, hash));

@@ -270,12 +270,10 @@ impl Store {
     ) -> Result<Vec<Line>, StoreError> {
         let rows = self.journal_rows(cluster, from, limit).await?;
         rows.into_iter()
-            .map(|(line, hash)| match line.hash() == hash {
-                true => Ok(line),
-                false => Err(StoreError::Corrupt(format!(
-                    "row {} of the journal is not what was written",
-                    line.seq
-                ))),
+            .map(|(line, hash)| {
+                let seq = line.seq;
+                let whole = (line.hash() == hash).then_some(line);
+                whole.ok_or_else(|| super::chain::journal_changed(seq))
             })
             .collect()
     }
