@@ -233,13 +233,8 @@ fn rehearsed(ready: &Ready, step: &Step, meaning: Meaning) -> Result<Rehearsal, 
 fn change(ready: &Ready, step: &Step, returned: Option<&Value>) -> Vec<String> {
     let old = &ready.live.json;
     match (&ready.draft, returned) {
-        (Draft::Delete { .. } | Draft::Evict { .. }, _) => {
-            vec![format!(
-                "{}: present -> {}",
-                step.target,
-                step.action.word()
-            )]
-        }
+        (Draft::Delete { .. }, _) => vec![format!("{}: present -> deleted", step.target)],
+        (Draft::Evict { .. }, _) => vec![format!("{}: present -> evicted", step.target)],
         (Draft::Patch { .. }, Some(new)) => diff::spec(old, new),
         (Draft::Patch { patch, .. }, None) => {
             let mut new = old.clone();

@@ -56,7 +56,8 @@ pub(super) fn holds(
                 let now = spot
                     .value(&["resources", list, "memory"])
                     .and_then(Value::as_str);
-                now == change.to.as_ref().map(Quantity::as_str)
+                let now = now.map(|text| Quantity::from(text).milli());
+                now == change.to.as_ref().map(Quantity::milli)
             })
     })
 }

@@ -1,5 +1,6 @@
 //! Conversations with an API server that answers from a script and writes down what it was asked.
 
+mod acting;
 mod reading_back;
 mod rehearsing;
 mod requests;

@@ -13,11 +13,8 @@ use nightshift_core::guard::Permit;
 use serde_json::{Value, json};
 use std::error::Error;
 use std::io;
-use std::time::Duration;
 use tokio::time::timeout;
 
-/// A read takes at most this long.
-const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// The server gives a write up after this long (the `timeout` parameter of the request), which is
 /// before we do ([`WRITE_TIMEOUT`]): what has no answer by then is decided when it is read back.
 const SERVER_TIMEOUT: &str = "3s";
@@ -169,7 +166,7 @@ impl Wire {
             .header(header::ACCEPT, "application/json")
             .body(Vec::new());
         match request {
-            Ok(request) => self.send(request, READ_TIMEOUT).await,
+            Ok(request) => self.send(request).await,
             Err(error) => Answer::NotSent {
                 why: error.to_string(),
             },
@@ -185,7 +182,7 @@ impl Wire {
         tracing::info!(permit = %permit.id(), step = %permit.step().id, target = %permit.step().target,
             action = permit.step().action.word(), "write");
         failpoint("before_send");
-        let answer = self.send(request, WRITE_TIMEOUT).await;
+        let answer = self.send(request).await;
         failpoint("after_commit_answer_lost");
         answer
     }
@@ -193,7 +190,7 @@ impl Wire {
     /// Sends a draft with `dryRun=All`: the server says what it would do and changes nothing.
     pub(super) async fn rehearse(&self, draft: &Draft) -> Answer {
         match draft.render(Door::DryRun) {
-            Ok(request) => self.send(request, WRITE_TIMEOUT).await,
+            Ok(request) => self.send(request).await,
             Err(why) => Answer::NotSent { why },
         }
     }
@@ -202,7 +199,7 @@ impl Wire {
         clippy::disallowed_methods,
         reason = "this is the hands' wire; requests come from the three doors above only"
     )]
-    async fn send(&self, request: Request<Vec<u8>>, limit: Duration) -> Answer {
+    async fn send(&self, request: Request<Vec<u8>>) -> Answer {
         let exchange = async {
             let response = match self.client.send(request.map(Body::from)).await {
                 Ok(response) => response,
@@ -223,9 +220,11 @@ impl Wire {
             }
         };
         let late = || Answer::Lost {
-            why: format!("no answer within {} s", limit.as_secs()),
+            why: format!("no answer within {} s", WRITE_TIMEOUT.as_secs()),
         };
-        timeout(limit, exchange).await.unwrap_or_else(|_| late())
+        timeout(WRITE_TIMEOUT, exchange)
+            .await
+            .unwrap_or_else(|_| late())
     }
 }
 
@@ -264,6 +263,7 @@ fn chain(error: &dyn Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn drafts() -> Vec<Draft> {
         let path = "/api/v1/namespaces/demo/pods/shop-x".to_owned();

@@ -213,6 +213,6 @@ async fn a_revision_that_is_not_the_planned_one_is_stale() {
 async fn a_server_that_sleeps_is_not_waited_for() {
     let step = step(set_image(), &deployment());
     let (rehearsal, _) = rehearse(&step, [Reply::Sleeps]).await;
-    let why = "no answer within 5 s".to_owned();
+    let why = "no answer within 4 s".to_owned();
     assert_eq!(rehearsal, Rehearsal::Failed { why });
 }
