@@ -28,7 +28,11 @@ pub(super) enum Meaning {
     Unknown(String),
 }
 
-/// Reads an answer. `evicting`: 429, and 201 with a failure in its body, speak of budgets.
+/// What the eviction subresource says of a pod with two budgets, as 201 or as 500.
+const TWO_BUDGETS: &str = "more than one PodDisruptionBudget";
+
+/// Reads an answer. `evicting`: 429, 201 with a failure in its body, and one certain 500 speak of
+/// budgets.
 pub(super) fn meaning(answer: Answer, evicting: bool) -> Meaning {
     let (code, body) = match answer {
         Answer::Said { code, body } => (code, body),
@@ -45,13 +49,14 @@ pub(super) fn meaning(answer: Answer, evicting: bool) -> Meaning {
         404 | 409 => Meaning::Conflict(why),
         422 if !has_causes(&body) => Meaning::Conflict(why),
         429 if evicting => Meaning::Blocked(why),
+        500 if evicting && why.contains(TWO_BUDGETS) => Meaning::Blocked(why),
         429 => Meaning::NotDone(why),
         400..=499 => Meaning::Refused(why),
         _ => Meaning::Unknown(why),
     }
 }
 
-/// The eviction subresource answers 201 with a `Status` that says `Failure` when two budgets match.
+/// An answer of the 200s may still be a `Status` that says `Failure`: for an eviction it does.
 fn is_failure(body: &Value) -> bool {
     body["kind"] == "Status" && body["status"] == "Failure"
 }
@@ -150,13 +155,15 @@ mod tests {
     }
 
     #[test]
-    fn budgets_block_an_eviction_with_429_and_with_201() {
+    fn budgets_block_an_eviction_with_429_with_201_and_with_500() {
         let two = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
-        for code in [201, 429] {
+        for code in [201, 429, 500] {
             let said = meaning(status(code, two), true);
             assert_eq!(said, Meaning::Blocked(format!("{code}: {two}")));
         }
         assert_eq!(name(&meaning(status(201, "no"), false)), "refused");
+        assert_eq!(name(&meaning(status(500, two), false)), "unknown");
+        assert_eq!(name(&meaning(status(500, "etcd"), true)), "unknown");
     }
 
     #[test]
