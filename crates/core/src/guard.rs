@@ -6,7 +6,7 @@ pub mod permit;
 pub mod ruling;
 pub mod scene;
 #[cfg(test)]
-mod stage;
+pub(crate) mod stage;
 
 pub use permit::{Permit, judge};
 pub use ruling::{Ruling, Verdict, strictest};

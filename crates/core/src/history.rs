@@ -247,3 +247,187 @@ impl std::fmt::Display for ActOutcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guard::stage::{Stage, done, refused};
+
+    fn unknown() -> ActOutcome {
+        ActOutcome::Unknown { why: String::new() }
+    }
+
+    fn not_done() -> ActOutcome {
+        ActOutcome::NotDone { why: String::new() }
+    }
+
+    /// The same step with each of the outcomes, one minute apart, the last one a minute ago.
+    fn acts(stage: Stage, outcomes: &[Option<ActOutcome>]) -> Stage {
+        stage.with(|s| {
+            let mut ago = 60 * i64::try_from(outcomes.len()).expect("few");
+            for outcome in outcomes {
+                let step = s.step.clone();
+                s.act(ago, step, outcome.clone());
+                ago -= 60;
+            }
+        })
+    }
+
+    #[test]
+    fn a_permit_is_out_until_its_result_is_known() {
+        let mut history = acts(Stage::memory(), &[None, Some(unknown()), Some(done())]).history;
+        let open = |history: &History| -> Vec<String> {
+            history
+                .open_permits()
+                .map(|act| act.permit.to_string())
+                .collect()
+        };
+        assert_eq!(open(&history), ["permit-1", "permit-2"]);
+        history.record_outcome(&"permit-2".into(), not_done());
+        history.record_outcome(&"permit-9".into(), done());
+        assert_eq!(open(&history), ["permit-1"]);
+    }
+
+    #[test]
+    fn a_final_answer_stands() {
+        let mut history = acts(Stage::memory(), &[Some(done())]).history;
+        history.record_outcome(&"permit-1".into(), unknown());
+        assert_eq!(history.acts[0].outcome, Some(done()));
+    }
+
+    #[test]
+    fn attempts_are_those_that_happened_or_may_have() {
+        let outcomes = [
+            Some(done()),
+            Some(unknown()),
+            None,
+            Some(not_done()),
+            Some(refused()),
+        ];
+        let stage = acts(Stage::memory(), &outcomes);
+        let owner = &stage.step.check.owner;
+        let count = |word: &str, minutes: i64| {
+            let since = before(stage.now, SignedDuration::from_mins(minutes));
+            stage.history.attempts(owner, word, since)
+        };
+        assert_eq!(count("patch_memory_limit", 60), 3);
+        assert_eq!(count("patch_memory_limit", 4), 2);
+        assert_eq!(count("patch_image", 60), 0);
+    }
+
+    #[test]
+    fn the_last_done_turn_of_a_node_says_whether_it_is_cordoned_by_us() {
+        let cordoned = |turns: &[(Action, Option<ActOutcome>)]| {
+            let mut stage = Stage::cordon();
+            for (action, outcome) in turns {
+                let mut step = stage.step.clone();
+                step.action = action.clone();
+                stage.act(60, step, outcome.clone());
+            }
+            stage.history.cordoned_by_us(&stage.step.target.uid)
+        };
+        let (cordon, uncordon) = (Action::Cordon, Action::Uncordon);
+        assert!(!cordoned(&[]));
+        assert!(!cordoned(&[(cordon.clone(), None)]));
+        assert!(!cordoned(&[(cordon.clone(), Some(refused()))]));
+        assert!(cordoned(&[(cordon.clone(), Some(done()))]));
+        assert!(cordoned(&[
+            (cordon.clone(), Some(done())),
+            (uncordon.clone(), Some(refused()))
+        ]));
+        assert!(!cordoned(&[
+            (cordon.clone(), Some(done())),
+            (uncordon.clone(), Some(done()))
+        ]));
+        assert!(cordoned(&[
+            (cordon.clone(), Some(done())),
+            (uncordon, Some(done())),
+            (cordon, Some(done())),
+        ]));
+        let other = acts(Stage::cordon(), &[Some(done())]).history;
+        assert!(!other.cordoned_by_us(&"another-node".into()));
+    }
+
+    #[test]
+    fn memory_is_raised_by_done_or_possible_acts_on_the_owner() {
+        let raised = |stage: &Stage| {
+            let since = before(stage.now, SignedDuration::from_hours(1));
+            stage
+                .history
+                .memory_raised_since(&stage.step.check.owner, since)
+        };
+        assert!(raised(&acts(Stage::memory(), &[Some(done())])));
+        assert!(raised(&acts(Stage::memory(), &[Some(unknown())])));
+        assert!(!raised(&acts(Stage::memory(), &[Some(not_done())])));
+        assert!(!raised(&acts(Stage::image(), &[Some(done())])));
+        let other = acts(Stage::memory(), &[Some(done())]).with(|s| {
+            s.step.check.owner = Stage::delete_pod().step.check.owner;
+        });
+        assert!(!raised(&other));
+    }
+
+    #[test]
+    fn only_the_inverse_of_a_done_act_takes_it_back() {
+        let undo = Stage::memory().taken_back();
+        assert!(undo.history.taken_back_by(&undo.step).is_some());
+        let mut other = undo.step.clone();
+        other.action = Action::Cordon;
+        assert_eq!(undo.history.taken_back_by(&other), None);
+        let mut out = undo.history.clone();
+        out.acts[0].outcome = None;
+        assert_eq!(out.taken_back_by(&undo.step), None);
+    }
+
+    #[test]
+    fn prune_keeps_what_some_rule_still_looks_at() {
+        let week = 7 * 24 * 3600;
+        let mut stage = Stage::cordon();
+        let cordon = stage.step.clone();
+        let mut settled = cordon.clone();
+        settled.target.uid = "back-again".into();
+        let mut freed = settled.clone();
+        freed.action = Action::Uncordon;
+        let memory = Stage::memory().step;
+        stage.act(9 * week, cordon, Some(done()));
+        stage.act(9 * week, settled, Some(done()));
+        stage.act(8 * week, freed, Some(done()));
+        stage.act(2 * week, memory.clone(), None);
+        stage.act(2 * week, memory.clone(), Some(done()));
+        stage.act(week, memory.clone(), Some(done()));
+        for _ in 0..ALWAYS_KEPT {
+            stage.act(week - 1, memory.clone(), Some(refused()));
+        }
+        let (policy, now) = (stage.policy.clone(), stage.now);
+        stage.history.prune(&policy, now);
+        let kept = stage.history.acts.iter().map(|act| act.permit.as_str());
+        let first: Vec<_> = kept.take(3).collect();
+        assert_eq!(first, ["permit-1", "permit-4", "permit-6"]);
+        assert_eq!(stage.history.acts.len(), 3 + ALWAYS_KEPT);
+    }
+
+    #[test]
+    fn prune_keeps_the_newest_acts_of_any_age_for_the_breaker() {
+        let mut stage = acts(
+            Stage::memory(),
+            &[Some(refused()), Some(refused()), Some(refused())],
+        );
+        let later = stage.now + SignedDuration::from_hours(24 * 365);
+        let policy = stage.policy.clone();
+        stage.history.prune(&policy, later);
+        assert_eq!(stage.history.acts.len(), 3);
+    }
+
+    #[test]
+    fn known_good_revisions_are_bounded_to_the_newest() {
+        let mut stage = Stage::memory();
+        let good = &mut stage.history.known_good;
+        for n in 0..=MAX_KNOWN_GOOD {
+            let at = stage.now + SignedDuration::from_secs(i64::try_from(n).expect("few"));
+            good.insert(format!("rs-{n}").into(), at);
+        }
+        let (policy, now) = (stage.policy.clone(), stage.now);
+        stage.history.prune(&policy, now);
+        assert_eq!(stage.history.known_good.len(), MAX_KNOWN_GOOD);
+        assert!(!stage.history.known_good.contains_key(&"rs-0".into()));
+    }
+}

@@ -6,6 +6,7 @@
 //! One room (module) a stage; [`engine`] joins them: inputs in, effects out.
 #![deny(clippy::wildcard_enum_match_arm)]
 
+pub mod analysis;
 pub mod diagnose;
 pub mod engine;
 pub mod guard;
