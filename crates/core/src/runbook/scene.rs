@@ -1,7 +1,7 @@
 //! A runbook over a test world, and what it says. Only for tests.
 
 use super::{Advance, Choice, Context, Library, Next, advance, choose};
-use crate::diagnose::{Change, ChangeKind, Confidence, Diagnosis, FaultClass};
+use crate::diagnose::{Change, ChangeKind, Confidence, Diagnosis, FaultClass, diagnose};
 use crate::history::{ActOutcome, History};
 use crate::ids::{Digest, RunbookId};
 use crate::incident::{Fingerprint, Incident};
@@ -73,6 +73,15 @@ impl Scene {
             snapshot,
             history: History::default(),
         }
+    }
+
+    /// As the detectors see it: the only diagnosis of the world.
+    pub(super) fn diagnosed_from(world: World) -> Self {
+        let mut found = diagnose(&world.clone().snapshot(), &[]).diagnoses;
+        let diagnosis = found.pop().expect("a diagnosis");
+        assert_eq!(found, [], "more than one diagnosis");
+        let scene = Self::new(diagnosis.class, world);
+        scene.diagnosed(|d| *d = diagnosis)
     }
 
     /// Another runbook than the evidence chooses.

@@ -343,3 +343,63 @@ fn not_seeing_never_makes_it_bolder() {
         }
     }
 }
+
+/// From what the detectors see to the step, without anything made by hand in between.
+#[test]
+fn the_detectors_diagnosis_leads_to_the_step() {
+    let fresh = |world: World| {
+        let before = world
+            .deployment("demo", "cart")
+            .revision(1)
+            .memory("128Mi", "256Mi");
+        let before = before.age(9000).pod("cart-1-a").age(9000);
+        before
+            .revision(2)
+            .age(120)
+            .image("img.test/cart:2")
+            .pod("cart-2-a")
+            .age(115)
+    };
+    let node = || world(AT).node("node1");
+    let pull = fresh(node())
+        .waiting(
+            "ImagePullBackOff",
+            "Back-off pulling image \"img.test/cart:2\"",
+        )
+        .event(
+            "Failed",
+            "Failed to pull image \"img.test/cart:2\": not found",
+        );
+    let missing = fresh(node())
+        .waiting(
+            "CreateContainerConfigError",
+            "configmap \"settings\" not found",
+        )
+        .event("Failed", "Error: configmap \"settings\" not found");
+    let lost = node().condition("Ready", "Unknown", "NodeStatusUnknown", 60);
+    let table = [
+        (pull, FaultClass::ImagePullFailure, BACK),
+        (
+            fresh(node()).crash_loop(1, "Error", 20, 3),
+            FaultClass::CrashLoop,
+            BACK,
+        ),
+        (missing, FaultClass::ConfigMissing, BACK),
+        (
+            fresh(node()).crash_loop(137, "OOMKilled", 20, 3),
+            FaultClass::OomKilled,
+            "patch_memory_limit:demo/cart/app:256Mi→512Mi",
+        ),
+        (lost, FaultClass::NodeNotReady, "cordon:node1"),
+        (
+            node().cordoned(),
+            FaultClass::NodeCordoned,
+            "uncordon:node1 asks: our record does not say that we cordoned it",
+        ),
+    ];
+    for (world, class, says) in table {
+        let scene = Scene::diagnosed_from(world);
+        assert_eq!(scene.diagnosis.class, class);
+        assert_eq!(scene.says(), says, "{class}");
+    }
+}
