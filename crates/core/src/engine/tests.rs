@@ -287,7 +287,7 @@ fn a_waiting_incident_is_closed_by_fresh_healthy_looks_alone() {
         Phase::Waiting,
         "not stable for long enough yet"
     );
-    story.pass(60);
+    story.pass(600);
     assert_eq!(story.last().outcome, Some(Outcome::Recovered));
 }
 
