@@ -178,7 +178,8 @@ impl Driver {
     /// Lets `seconds` pass, waking the engine when it asked for it.
     fn pass(&mut self, seconds: i64) {
         let end = self.now + SignedDuration::from_secs(seconds);
-        while let Some(wake) = self.wake.take().filter(|wake| *wake <= end) {
+        while let Some(wake) = self.wake.filter(|wake| *wake <= end) {
+            self.wake = None;
             self.now = self.now.max(wake);
             self.tell(Input::Tick);
         }
