@@ -98,9 +98,9 @@ impl<'l> Agent<'l> {
             ("DATABASE_URL", self.database_url()),
             ("CLUSTER_NAME", "lab".to_owned()),
             ("LOG_LEVEL", "info".to_owned()),
-            ("PERSISTENCE_PERCENT", "10".to_owned()),
-            ("STABLE_MIN", "5s".to_owned()),
-            ("VERIFY_TIMEOUT", "60s".to_owned()),
+            ("NIGHTSHIFT_PERSISTENCE_PERCENT", "10".to_owned()),
+            ("NIGHTSHIFT_STABLE_MIN", "5s".to_owned()),
+            ("NIGHTSHIFT_VERIFY_TIMEOUT", "60s".to_owned()),
         ];
         argv.extend(fixed.iter().map(|(key, value)| format!("{key}={value}")));
         argv.extend(

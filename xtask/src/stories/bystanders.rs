@@ -84,6 +84,65 @@ fn bare_pod(lab: &Lab) -> Result<()> {
     keeps_off(&agent, &stage, &stage.name)
 }
 
+/// An ordered StatefulSet is rolled back, and its stuck pod would have to be deleted; two budgets
+/// speak of that pod, so a person decides that second step.
+fn two_budgets(lab: &Lab) -> Result<()> {
+    let agent = Agent::start(lab, Settings::auto())?;
+    let stage = Stage::new(lab, "budgets", &tag())?;
+    let (namespace, name) = (&stage.namespace, &stage.name);
+    let set = json!({
+        "apiVersion": "apps/v1", "kind": "StatefulSet",
+        "metadata": { "name": name, "namespace": namespace },
+        "spec": {
+            "replicas": 2, "serviceName": name, "selector": { "matchLabels": { "app": name } },
+            "template": {
+                "metadata": { "labels": { "app": name } },
+                "spec": { "terminationGracePeriodSeconds": 1, "containers": [
+                    { "name": "app", "image": "img.test/app:1", "args": ["serve"] },
+                ]},
+            },
+        },
+    });
+    lab.apply(&set.to_string())?;
+    let path = format!("/apis/apps/v1/namespaces/{namespace}/statefulsets/{name}");
+    until("both pods to be ready", Duration::from_secs(60), || {
+        let status = lab.get(&path)?["status"].clone();
+        Ok(if status["readyReplicas"] == 2 {
+            Ok(())
+        } else {
+            Err(status.to_string())
+        })
+    })?;
+    for budget in ["one", "two"] {
+        let budget = json!({
+            "apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
+            "metadata": { "name": budget, "namespace": namespace },
+            "spec": { "maxUnavailable": 1, "selector": { "matchLabels": { "app": name } } },
+        });
+        lab.apply(&budget.to_string())?;
+    }
+    let patch = r#"[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"img.test/app:nowhere"}]"#;
+    lab.kubectl(&[
+        "-n",
+        namespace,
+        "patch",
+        "statefulset",
+        name,
+        "--type=json",
+        "-p",
+        patch,
+    ])?;
+    let waiting = agent.await_incident(name, &["waiting"], Duration::from_secs(120));
+    std::thread::sleep(Duration::from_secs(3));
+    let writes = stage.writes()?;
+    stage.remove()?;
+    waiting?;
+    let deleted = writes.iter().any(|w| w.resource.starts_with("pods"));
+    ensure!(!deleted, "it went past two budgets: {writes:?}");
+    ensure!(writes.len() <= 1, "more than the roll back: {writes:?}");
+    Ok(())
+}
+
 /// A Deployment that an operator's custom resource owns: what we change there is changed back.
 fn custom_owner(lab: &Lab) -> Result<()> {
     let agent = Agent::start(lab, Settings::auto())?;

@@ -46,6 +46,44 @@ fn api_server_away(lab: &Lab) -> Result<()> {
     stage.remove()
 }
 
+/// Every connection stays open and says nothing: each source is reported blind, and an incident
+/// whose workload was repaired meanwhile is not closed before it is seen again.
+fn silent(lab: &Lab) -> Result<()> {
+    let agent = Agent::start(
+        lab,
+        Settings::recommend().with("NIGHTSHIFT_SOURCE_SILENCE", "8s"),
+    )?;
+    let fault = FAULTS
+        .iter()
+        .find(|f| f.name() == "image_pull")
+        .context("image_pull is a fault")?;
+    let stage = Stage::new(lab, "silent", &tag())?;
+    fault.prepare(&stage)?;
+    fault.inject(&stage)?;
+    agent.await_incident(&stage.name, &["waiting"], Duration::from_secs(60))?;
+    lab.freeze("apiserver")?;
+    let blind = until("every source to be blind", Duration::from_secs(60), || {
+        let metrics = lab.fetch_url(&format!("{}/metrics", agent::URL))?;
+        let sources = metrics
+            .lines()
+            .filter(|l| l.starts_with("nightshift_source_blind{"));
+        let seeing: Vec<&str> = sources.clone().filter(|l| l.ends_with(" 0")).collect();
+        let none = sources.count() == 0;
+        Ok(if none || !seeing.is_empty() {
+            Err(format!("{seeing:?}"))
+        } else {
+            Ok(())
+        })
+    });
+    let phase = agent.await_incident(&stage.name, &["waiting"], Duration::from_secs(1));
+    lab.thaw("apiserver")?;
+    blind?;
+    phase.context("an incident did not survive blindness")?;
+    stage.change_container(&serde_json::json!({ "image": "img.test/app:1" }))?;
+    agent.await_incident(&stage.name, &["closed"], Duration::from_secs(90))?;
+    stage.remove()
+}
+
 /// The account may no longer patch: a person is asked, and nothing else is tried.
 fn revoked_right(lab: &Lab) -> Result<()> {
     let agent = Agent::start(lab, Settings::auto())?;
