@@ -27,6 +27,11 @@ pub static STORIES: &[Story] = &[
         play: bare_pod,
     },
     Story {
+        name: "pod_under_two_disruption_budgets_asks",
+        long: false,
+        play: two_budgets,
+    },
+    Story {
         name: "workload_of_a_custom_resource_asks",
         long: false,
         play: custom_owner,

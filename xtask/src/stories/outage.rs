@@ -16,6 +16,11 @@ pub static STORIES: &[Story] = &[
         play: api_server_away,
     },
     Story {
+        name: "silent_connections_are_blind_and_close_nothing",
+        long: false,
+        play: silent,
+    },
+    Story {
         name: "revoked_right_to_patch_asks",
         long: false,
         play: revoked_right,
