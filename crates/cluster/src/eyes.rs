@@ -1,8 +1,19 @@
 //! The eyes: watches that keep a live picture, fresh looks on demand, and an honest account of what
 //! was seen and how long ago. Nothing in here can write.
 
+mod backoff;
 pub(crate) mod fetch;
+mod keep;
+mod logs;
+mod look;
 mod mailbox;
+mod reader;
+mod resource;
+mod scan;
+mod sight;
+#[cfg(test)]
+mod tests;
+mod watch;
 
 pub use fetch::FetchError;
 pub use mailbox::Hearing;
@@ -11,13 +22,20 @@ use crate::clock::Clock;
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use mailbox::{Sender, mailbox};
+use nightshift_core::diagnose::is_symptom;
 use nightshift_core::ids::ClusterUid;
-use nightshift_core::world::{Coverage, ObjectRef, Scope, Snapshot, Source};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use nightshift_core::world::{Coverage, ObjectRef, Scope, Snapshot, Source, World};
+use reader::Reader;
+use resource::{RESOURCES, Resource};
+use sight::Sights;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// Clocks that differ by more make every time in the picture doubtful.
+const MAX_SKEW: SignedDuration = SignedDuration::from_secs(5);
 
 /// What the eyes tell without being asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,12 +106,63 @@ pub struct Eyes {
     stop: CancellationToken,
 }
 
+/// What the watches and looks share. Locks are never held across an await.
 struct Shared {
-    client: Client,
+    reader: Reader,
     cluster: ClusterUid,
-    clock: Arc<dyn Clock>,
-    limits: Limits,
+    world: Mutex<World>,
+    sights: Mutex<Sights>,
     news: Sender,
+}
+
+impl Shared {
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sights(&self) -> MutexGuard<'_, Sights> {
+        self.sights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a watched resource was heard.
+    async fn heard(&self, resource: &Resource, at: Timestamp) {
+        if self.sights().heard(resource.source, at) {
+            self.world().regained_sight(&resource.kind, at);
+            let source = resource.source;
+            self.news.send(Heard::Sees { source }).await;
+        }
+    }
+
+    /// Notes that a watched resource cannot be seen.
+    async fn blind(&self, resource: &Resource, why: &str) {
+        let news = self.sights().blind(resource.source, why);
+        self.world().lost_sight(&resource.kind);
+        if news {
+            tracing::warn!(source = ?resource.source, why, "blind");
+            let (source, why) = (resource.source, why.to_owned());
+            self.news.send(Heard::Blind { source, why }).await;
+        }
+    }
+
+    async fn tell(&self, subjects: BTreeSet<ObjectRef>) {
+        for subject in subjects {
+            let at = self.reader.now();
+            self.news.send(Heard::Subject { subject, at }).await;
+        }
+    }
+
+    fn coverage(&self, now: Timestamp) -> BTreeMap<Source, Coverage> {
+        let limits = &self.reader.limits;
+        let longest = limits.silence + 2 * limits.probe;
+        let sights = self.sights();
+        let mut coverage: BTreeMap<_, _> = RESOURCES
+            .iter()
+            .map(|resource| resource.source)
+            .map(|source| (source, sights.coverage(source, now, longest)))
+            .collect();
+        coverage.insert(Source::Clock, self.reader.clock_coverage(now));
+        coverage
+    }
 }
 
 impl Eyes {
@@ -105,69 +174,83 @@ impl Eyes {
         limits: Limits,
     ) -> (Self, Hearing) {
         let (news, hearing) = mailbox();
+        let shared = Arc::new(Shared {
+            reader: Reader::new(client, clock, limits),
+            world: Mutex::new(World::new(cluster.clone(), is_symptom)),
+            cluster,
+            sights: Mutex::new(Sights::default()),
+            news,
+        });
         let eyes = Self {
-            shared: Arc::new(Shared {
-                client,
-                cluster,
-                clock,
-                limits,
-                news,
-            }),
+            shared,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         };
+        for resource in &RESOURCES {
+            eyes.spawn((resource.watch)(Arc::clone(&eyes.shared), resource));
+        }
+        eyes.spawn(keep::house(Arc::clone(&eyes.shared)));
+        eyes.spawn(keep::time(Arc::clone(&eyes.shared)));
+        eyes.tasks.close();
         (eyes, hearing)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        // Without an end of its own: it is dropped at its next await when the eyes are stopped.
+        drop(self.tasks.spawn(async move {
+            stop.run_until_cancelled_owned(task).await;
+        }));
     }
 
     /// A picture of the scope. With `fresh`, the scope's own objects are read from the API server
     /// now; with `logs`, the ends of the logs of failing containers come with it. A read that fails
     /// makes its source blind; the look itself never fails.
     pub async fn observe(&self, scope: &Scope, fresh: bool, logs: bool) -> Snapshot {
-        let _ = (scope, logs);
-        Snapshot {
-            cluster: self.shared.cluster.clone(),
-            taken_at: self.shared.clock.now(),
-            fresh,
-            coverage: self.coverage(),
-            ..Snapshot::default()
+        let shared = &self.shared;
+        let mut snapshot = if fresh {
+            look::fresh(shared, scope).await
+        } else {
+            let now = shared.reader.now();
+            // Coverage first: it may be older than the picture, never newer.
+            let coverage = shared.coverage(now);
+            shared.world().snapshot(scope, now, coverage)
+        };
+        if logs {
+            logs::read(&shared.reader, scope, &mut snapshot).await;
         }
+        snapshot
     }
 
-    /// How well every watched source is seen at this moment.
+    /// How well every watched source, and the API server's clock, is seen at this moment.
     pub fn coverage(&self) -> BTreeMap<Source, Coverage> {
-        BTreeMap::new()
+        self.shared.coverage(self.shared.reader.now())
     }
 
     /// Lists everything once, without watches: one picture of the whole cluster.
     pub async fn scan(
-        client: &Client,
+        client: Client,
         cluster: ClusterUid,
         clock: Arc<dyn Clock>,
-        limits: &Limits,
+        limits: Limits,
     ) -> Snapshot {
-        let _ = (client, limits);
-        Snapshot {
-            cluster,
-            taken_at: clock.now(),
-            ..Snapshot::default()
-        }
+        scan::scan(&Reader::new(client, clock, limits), cluster).await
     }
 
     /// From now on any change of an object under this owner is heard, so that recovery is noticed
     /// without asking again and again.
     pub fn watch_owner(&self, owner: ObjectRef) {
-        let _ = owner;
+        self.shared.world().watch_owner(owner);
     }
 
     /// Ends [`Self::watch_owner`].
     pub fn unwatch(&self, owner: &ObjectRef) {
-        let _ = owner;
+        self.shared.world().unwatch(owner);
     }
 
     /// Stops all watches and waits until they have ended.
     pub async fn stop(&self) {
         self.stop.cancel();
-        self.tasks.close();
         self.tasks.wait().await;
         self.shared.news.close();
     }

@@ -53,18 +53,18 @@ impl FetchError {
 
 /// An answer to a GET.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// The body.
-    pub body: Bytes,
+    pub(crate) body: Bytes,
     /// When the request was sent: the answer is at least as new.
-    pub asked_at: Timestamp,
+    pub(crate) asked_at: Timestamp,
     /// The server's clock minus ours, where its `Date` header tells.
-    pub skew: Option<SignedDuration>,
+    pub(crate) skew: Option<SignedDuration>,
 }
 
 impl Answer {
     /// The body as JSON.
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T, FetchError> {
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, FetchError> {
         serde_json::from_slice(&self.body).map_err(FetchError::Decode)
     }
 }

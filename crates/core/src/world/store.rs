@@ -216,12 +216,12 @@ impl World {
             name: about.name.clone(),
             uid: about.uid.clone(),
         };
-        self.resolve(&named).map_or(named, Object::reference)
+        self.find(&named).map_or(named, Object::reference)
     }
 
     /// The object that is meant: by uid, or by name where the reference has none (an alert) or has
     /// the name in its place (events of the kubelet about its node).
-    fn resolve(&self, object: &ObjectRef) -> Option<&Object> {
+    pub fn find(&self, object: &ObjectRef) -> Option<&Object> {
         let uid = object.uid.as_str();
         if uid.is_empty() || uid == object.name {
             self.objects.get(&Key::from(object))
@@ -231,8 +231,8 @@ impl World {
     }
 
     /// As [`super::Snapshot::topmost_owner`], over everything that is known.
-    fn topmost(&self, object: &ObjectRef) -> ObjectRef {
-        match self.resolve(object) {
+    pub fn topmost(&self, object: &ObjectRef) -> ObjectRef {
+        match self.find(object) {
             Some(known) => self.topmost_of(known),
             None => object.clone(),
         }

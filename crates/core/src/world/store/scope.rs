@@ -48,7 +48,7 @@ impl World {
     }
 
     fn members(&self, subject: &ObjectRef) -> Keys {
-        let known = self.resolve(subject);
+        let known = self.find(subject);
         let subject = known.map_or_else(|| subject.clone(), Object::reference);
         let mut keys = if subject.kind == Kind::Node {
             self.around_node(&subject)
@@ -189,7 +189,7 @@ impl World {
 
     /// This incarnation of the object, not another one of the same name.
     fn known(&self, object: &ObjectRef) -> Option<Arc<Key>> {
-        self.key(&Key::of(self.resolve(object)?))
+        self.key(&Key::of(self.find(object)?))
     }
 
     fn key(&self, key: &Key) -> Option<Arc<Key>> {

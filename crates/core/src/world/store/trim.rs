@@ -1,6 +1,9 @@
-//! What no rule reads is dropped before an object is kept: most of a pod's decoded size is plain
-//! environment, managers of its fields and room that growing lists have reserved.
+//! The door to the picture. What no rule reads is dropped before an object is kept: most of a pod's
+//! decoded size is plain environment, managers of its fields and room that growing lists have
+//! reserved. And every text that a program could have written (a termination message is the end of
+//! a log) is redacted.
 
+use crate::redact;
 use crate::world::pod::PodStatus;
 use crate::world::{
     ConfigMapMeta, Container, ControllerRevision, EndpointSlice, Event, HorizontalPodAutoscaler,
@@ -48,7 +51,31 @@ fn trim_container(container: &mut Container) {
     container.env_from.shrink_to_fit();
 }
 
+fn redact(text: &mut String) {
+    if !text.is_empty() {
+        *text = redact::text(text);
+    }
+}
+
 fn trim_status(status: &mut PodStatus) {
+    redact(&mut status.message);
+    for condition in &mut status.conditions {
+        redact(&mut condition.message);
+    }
+    let containers = &mut status.container_statuses;
+    for container in containers
+        .iter_mut()
+        .chain(&mut status.init_container_statuses)
+    {
+        for state in [&mut container.state, &mut container.last_state] {
+            if let Some(waiting) = &mut state.waiting {
+                redact(&mut waiting.message);
+            }
+            if let Some(terminated) = &mut state.terminated {
+                redact(&mut terminated.message);
+            }
+        }
+    }
     status.conditions.shrink_to_fit();
     status.container_statuses.shrink_to_fit();
     status.init_container_statuses.shrink_to_fit();
@@ -69,6 +96,9 @@ impl From<Workload> for Object {
             without_managers(&mut workload.metadata);
         }
         trim_spec(&mut workload.spec.template.spec);
+        for condition in &mut workload.status.conditions {
+            redact(&mut condition.message);
+        }
         workload.status.conditions.shrink_to_fit();
         Self::Workload(Arc::new(workload))
     }
@@ -83,7 +113,10 @@ impl From<ControllerRevision> for Object {
 }
 
 impl From<Node> for Object {
-    fn from(node: Node) -> Self {
+    fn from(mut node: Node) -> Self {
+        for condition in &mut node.status.conditions {
+            redact(&mut condition.message);
+        }
         Self::Node(Arc::new(node))
     }
 }
@@ -91,6 +124,14 @@ impl From<Node> for Object {
 impl From<ConfigMapMeta> for Object {
     fn from(map: ConfigMapMeta) -> Self {
         Self::ConfigMap(Arc::new(map))
+    }
+}
+
+impl From<Event> for Object {
+    fn from(mut event: Event) -> Self {
+        without_managers(&mut event.metadata);
+        redact(&mut event.message);
+        Self::Event(Arc::new(event))
     }
 }
 
@@ -110,5 +151,102 @@ without_managers!(
     PodDisruptionBudget => PodDisruptionBudget,
     Service => Service,
     EndpointSlice => EndpointSlice,
-    Event => Event,
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, from_value, json};
+
+    fn pod(spec: Value, status: Value) -> Arc<Pod> {
+        let managers = json!([{"manager": "kubelet", "operation": "Update"}]);
+        let whole = json!({
+            "metadata": {"name": "cart", "managedFields": managers},
+            "spec": spec,
+            "status": status,
+        });
+        let Object::Pod(pod) = Object::from(from_value::<Pod>(whole).unwrap()) else {
+            unreachable!()
+        };
+        pod
+    }
+
+    #[test]
+    fn plain_environment_and_unnamed_volumes_are_dropped() {
+        let pod = pod(
+            json!({
+                "containers": [{"name": "app", "env": [
+                    {"name": "PASSWORD", "value": "hunter2"},
+                    {"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+                    {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "cart", "key": "t"}}},
+                    {"name": "MODE", "valueFrom": {"configMapKeyRef": {"name": "mode", "key": "m"}}},
+                ]}],
+                "volumes": [
+                    {"name": "info", "downwardAPI": {}},
+                    {"name": "cache", "emptyDir": {}},
+                    {"name": "api", "projected": {"sources": [
+                        {"serviceAccountToken": {"path": "token"}},
+                        {"configMap": {"name": "ca"}},
+                    ]}},
+                ],
+            }),
+            json!({}),
+        );
+        let names: Vec<_> = pod.spec.containers[0]
+            .env
+            .iter()
+            .map(|e| e.name.as_str())
+            .collect();
+        assert_eq!(names, ["TOKEN", "MODE"]);
+        assert_eq!(
+            pod.spec.config_maps().into_iter().collect::<Vec<_>>(),
+            ["ca", "mode"]
+        );
+        let volumes: Vec<_> = pod.spec.volumes.iter().map(|v| v.name.as_str()).collect();
+        assert_eq!(volumes, ["cache", "api"]);
+        assert_eq!(pod.metadata.managed_fields, []);
+    }
+
+    #[test]
+    fn what_a_program_wrote_is_redacted() {
+        let text = "cannot log in: password=hunter2";
+        let pod = pod(
+            json!({}),
+            json!({
+                "message": text,
+                "conditions": [{"type": "Ready", "message": text}],
+                "containerStatuses": [{
+                    "name": "app",
+                    "state": {"waiting": {"message": text}},
+                    "lastState": {"terminated": {"exitCode": 1, "message": text}},
+                }],
+            }),
+        );
+        let event = json!({"metadata": {"name": "e"}, "message": text});
+        let Object::Event(event) = Object::from(from_value::<Event>(event).unwrap()) else {
+            unreachable!()
+        };
+        for kept in [format!("{pod:?}"), format!("{event:?}")] {
+            assert!(!kept.contains("hunter2"), "{kept}");
+            assert!(kept.contains("cannot log in"), "{kept}");
+        }
+    }
+
+    #[test]
+    fn managers_stay_where_somebody_asks_for_them() {
+        let managed = |owners: Value| {
+            let whole = json!({"metadata": {
+                "name": "cart",
+                "ownerReferences": owners,
+                "managedFields": [{"manager": "kubectl", "operation": "Update"}],
+            }});
+            let object = Object::from(from_value::<Workload>(whole).unwrap());
+            object.meta().managed_fields.len()
+        };
+        assert_eq!(managed(json!([])), 1);
+        assert_eq!(
+            managed(json!([{"kind": "Deployment", "uid": "u", "controller": true}])),
+            0
+        );
+    }
+}
