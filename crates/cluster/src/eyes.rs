@@ -229,12 +229,13 @@ impl Eyes {
 
     /// Lists everything once, without watches: one picture of the whole cluster.
     pub async fn scan(
-        client: Client,
+        client: &Client,
         cluster: ClusterUid,
         clock: Arc<dyn Clock>,
-        limits: Limits,
+        limits: &Limits,
     ) -> Snapshot {
-        scan::scan(&Reader::new(client, clock, limits), cluster).await
+        let reader = Reader::new(client.clone(), clock, limits.clone());
+        scan::scan(&reader, cluster).await
     }
 
     /// From now on any change of an object under this owner is heard, so that recovery is noticed

@@ -215,12 +215,16 @@ fn list_path(path: &str, selector: &str, token: &str) -> String {
 
 /// Percent-encodes everything but unreserved characters (RFC 3986, section 2.3).
 pub(super) fn encoded(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                char::from(byte).to_string()
-            }
-            _ => format!("%{byte:02X}"),
-        })
-        .collect()
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            let digits = [byte >> 4, byte & 0xF];
+            let digits = digits.map(|digit| char::from_digit(digit.into(), 16));
+            encoded.push('%');
+            encoded.extend(digits.into_iter().flatten().map(|c| c.to_ascii_uppercase()));
+        }
+    }
+    encoded
 }

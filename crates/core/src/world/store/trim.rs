@@ -158,7 +158,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, from_value, json};
 
-    fn pod(spec: Value, status: Value) -> Arc<Pod> {
+    fn pod(spec: &Value, status: &Value) -> Arc<Pod> {
         let managers = json!([{"manager": "kubelet", "operation": "Update"}]);
         let whole = json!({
             "metadata": {"name": "cart", "managedFields": managers},
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn plain_environment_and_unnamed_volumes_are_dropped() {
         let pod = pod(
-            json!({
+            &json!({
                 "containers": [{"name": "app", "env": [
                     {"name": "PASSWORD", "value": "hunter2"},
                     {"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
@@ -190,7 +190,7 @@ mod tests {
                     ]}},
                 ],
             }),
-            json!({}),
+            &json!({}),
         );
         let names: Vec<_> = pod.spec.containers[0]
             .env
@@ -211,8 +211,8 @@ mod tests {
     fn what_a_program_wrote_is_redacted() {
         let text = "cannot log in: password=hunter2";
         let pod = pod(
-            json!({}),
-            json!({
+            &json!({}),
+            &json!({
                 "message": text,
                 "conditions": [{"type": "Ready", "message": text}],
                 "containerStatuses": [{
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn managers_stay_where_somebody_asks_for_them() {
-        let managed = |owners: Value| {
+        let managed = |owners: &Value| {
             let whole = json!({"metadata": {
                 "name": "cart",
                 "ownerReferences": owners,
@@ -243,9 +243,9 @@ mod tests {
             let object = Object::from(from_value::<Workload>(whole).unwrap());
             object.meta().managed_fields.len()
         };
-        assert_eq!(managed(json!([])), 1);
+        assert_eq!(managed(&json!([])), 1);
         assert_eq!(
-            managed(json!([{"kind": "Deployment", "uid": "u", "controller": true}])),
+            managed(&json!([{"kind": "Deployment", "uid": "u", "controller": true}])),
             0
         );
     }
