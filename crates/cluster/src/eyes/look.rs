@@ -165,7 +165,7 @@ impl<'a> Look<'a> {
             Content::Quotas(quotas) => self.rest.quotas = quotas,
             Content::LimitRanges(ranges) => self.rest.limit_ranges = ranges,
             Content::Scalers(scalers) => {
-                self.rest.vpas = scalers.into_iter().map(Arc::new).collect()
+                self.rest.vpas = scalers.into_iter().map(Arc::new).collect();
             }
             Content::Guarded(guarded) => {
                 let all = &mut self.rest.guarded_namespaces;

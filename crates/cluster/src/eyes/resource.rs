@@ -66,11 +66,11 @@ pub(super) struct Resource {
     pub(super) path: &'static str,
     pub(super) form: Form,
     /// Lists and watches it for ever.
-    pub(super) watch: fn(Arc<Shared>, &'static Resource) -> BoxFuture<'static, ()>,
+    pub(super) watch: fn(Arc<Shared>, &'static Self) -> BoxFuture<'static, ()>,
     /// Decodes one object of it.
     pub(super) decode: fn(&Answer, &Kind) -> Result<Object, FetchError>,
     /// Lists it once.
-    pub(super) list: for<'a> fn(&'a Reader, &'static Resource) -> BoxFuture<'a, Found>,
+    pub(super) list: for<'a> fn(&'a Reader, &'static Self) -> BoxFuture<'a, Found>,
 }
 
 impl Resource {

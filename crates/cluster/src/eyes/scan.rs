@@ -44,9 +44,8 @@ pub(super) async fn list_once<T: Watched>(reader: &Reader, resource: &'static Re
 pub(super) async fn scan(reader: &Reader, cluster: ClusterUid) -> Snapshot {
     let mut world = World::new(cluster, is_symptom);
     let mut asked = BTreeMap::new();
-    let lists = RESOURCES
-        .iter()
-        .map(|resource| (resource.list)(reader, resource));
+    let all = RESOURCES.iter();
+    let lists: Vec<_> = all.map(|found| (found.list)(reader, found)).collect();
     let mut lists = futures::stream::iter(lists).buffer_unordered(PARALLEL);
     while let Some(found) = lists.next().await {
         asked.insert(found.source, found.asked_at);

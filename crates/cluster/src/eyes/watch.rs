@@ -16,6 +16,7 @@ use nightshift_core::world::store::Change;
 use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A watch is ended by the server after this many seconds, to twice as many (as client-go does), so
 /// that load spreads over API servers again.
@@ -143,36 +144,30 @@ async fn stream<T: Watched>(
     let mut alarm = reader.clock.sleep(reader.limits.silence);
     loop {
         match select(events.next(), &mut alarm).await {
+            Either::Left((None, _)) => return End::Closed { fruitful },
+            Either::Left((Some(Err(error)), _)) => return broken(&error, fruitful),
             Either::Left((Some(Ok(event)), _)) => {
                 if let Some(end) = take(shared, resource, event, version).await {
                     return end;
                 }
                 fruitful = true;
             }
-            Either::Left((Some(Err(error)), _)) => {
-                return match failed(&error) {
-                    End::Failed(why) if !matches!(error, kube::Error::Api(_)) => {
-                        tracing::debug!(source = ?resource.source, why, "watch broke off");
-                        End::Closed { fruitful }
-                    }
-                    end => end,
-                };
-            }
-            Either::Left((None, _)) => return End::Closed { fruitful },
-            Either::Right(((), _)) => {
-                // The alarm is not set anew with every event: it looks at the clock instead.
-                let heard = shared.sights().last_heard(resource.source);
-                let silent = heard.map_or(reader.limits.silence, |heard| {
-                    reader.now().duration_since(heard).unsigned_abs()
-                });
-                let left = reader.limits.silence.saturating_sub(silent);
-                if left.is_zero() {
-                    return End::Silent;
-                }
-                alarm = reader.clock.sleep(left);
-            }
+            Either::Right(((), _)) => match patience(shared, resource) {
+                None => return End::Silent,
+                Some(left) => alarm = reader.clock.sleep(left),
+            },
         }
     }
+}
+
+/// How much longer to wait for anything. The alarm is not set anew with every event: when it goes
+/// off, the time of the last one counts.
+fn patience(shared: &Shared, resource: &Resource) -> Option<Duration> {
+    let silence = shared.reader.limits.silence;
+    let heard = shared.sights().last_heard(resource.source)?;
+    let silent = shared.reader.now().duration_since(heard).unsigned_abs();
+    let left = silence.saturating_sub(silent);
+    (!left.is_zero()).then_some(left)
 }
 
 /// Takes one event into the picture. Returns how the watch ends, if it does.
@@ -203,6 +198,18 @@ async fn take<T: Watched>(
     shared.heard(resource, now).await;
     shared.tell(told).await;
     None
+}
+
+/// A stream that breaks off in the middle (a lost connection) is taken up again at once; only if
+/// that fails is the source blind.
+fn broken(error: &kube::Error, fruitful: bool) -> End {
+    match failed(error) {
+        End::Failed(why) if !matches!(error, kube::Error::Api(_)) => {
+            tracing::debug!(why, "a watch broke off");
+            End::Closed { fruitful }
+        }
+        end => end,
+    }
 }
 
 fn failed(error: &kube::Error) -> End {
