@@ -4,28 +4,23 @@
 //! Text of a cluster or an alert is data. It only ever stands inside a code span, redacted, cut, and
 //! without the characters that could end the span or begin a tag.
 
+mod evidence;
+mod follow_ups;
 mod kin;
 mod pattern;
 
 pub use kin::alike;
 
-use crate::diagnose::{ChangeKind, Diagnosis, EvidenceSource, FaultClass};
+use crate::diagnose::{ChangeKind, Diagnosis};
 use crate::guard::Verdict;
 use crate::history::ActOutcome;
 use crate::incident::{Attempt, Incident, Outcome, Phase};
-use crate::plan::Action;
-use crate::record::{Entry, EntryKind};
+use crate::record::Entry;
 use crate::redact;
 use jiff::{SignedDuration, Timestamp};
 
 /// Earlier incidents that are looked at, the newest ones.
 pub const MAX_PAST: usize = 50;
-
-/// Pieces of evidence that are shown.
-const MAX_EVIDENCE: usize = 30;
-
-/// Rows of the record that are shown: the first and the last ones.
-const MAX_ROWS: usize = 40;
 
 /// Characters of one piece of text of a cluster.
 const MAX_CHARS: usize = 300;
@@ -40,7 +35,10 @@ pub fn write(incident: &Incident, entries: &[(Timestamp, Entry)], past: &[Incide
     };
     let sections = [
         ("Summary", summary(incident)),
-        ("What happened (evidence)", evidence(incident, entries)),
+        (
+            "What happened (evidence)",
+            evidence::section(incident, entries),
+        ),
         ("Root cause hypothesis", cause(incident)),
         (action, actions(incident)),
         ("Why that action", why(incident)),
@@ -48,7 +46,7 @@ pub fn write(incident: &Incident, entries: &[(Timestamp, Entry)], past: &[Incide
             "Historical pattern & SRE recommendation",
             pattern::section(incident, past),
         ),
-        ("Follow-ups", follow_ups(incident)),
+        ("Follow-ups", follow_ups::section(incident)),
     ];
     let text: Vec<_> = sections
         .into_iter()
@@ -58,7 +56,7 @@ pub fn write(incident: &Incident, entries: &[(Timestamp, Entry)], past: &[Incide
 }
 
 /// Text of a cluster as a code span: verbatim, on one line, never markup.
-fn code(text: impl ToString) -> String {
+fn code(text: &(impl ToString + ?Sized)) -> String {
     let clean = redact::text(&text.to_string());
     let mut line: String = clean
         .chars()
@@ -101,7 +99,7 @@ fn summary(incident: &Incident) -> Vec<String> {
     );
     let mut lines = vec![format!(
         "- {} on {}, {confidence}.",
-        code(incident.fingerprint.class),
+        code(&incident.fingerprint.class),
         code(&incident.owner)
     )];
     let opened = incident.opened_at;
@@ -138,95 +136,6 @@ fn ending(incident: &Incident) -> String {
     }
 }
 
-fn evidence(incident: &Incident, entries: &[(Timestamp, Entry)]) -> Vec<String> {
-    let all = incident
-        .diagnosis
-        .as_ref()
-        .map(|d| d.evidence.as_slice())
-        .unwrap_or_default();
-    let mut lines: Vec<_> = all
-        .iter()
-        .take(MAX_EVIDENCE)
-        .map(|evidence| {
-            let at = evidence.at.map(|at| format!(", {at}")).unwrap_or_default();
-            let against = if evidence.supports {
-                ""
-            } else {
-                ", speaks against it"
-            };
-            format!(
-                "- {} ({}{at}{against}) on {}: {}",
-                code(&evidence.id),
-                source(evidence.source),
-                code(&evidence.object),
-                code(&evidence.fact)
-            )
-        })
-        .collect();
-    if lines.is_empty() {
-        lines.push("- No evidence was kept.".to_owned());
-    }
-    left_out(&mut lines, all.len(), MAX_EVIDENCE);
-    let rows: Vec<_> = entries
-        .iter()
-        .filter(|(_, entry)| entry.kind != EntryKind::Analysis)
-        .map(|(at, entry)| format!("- {at} {}: {}", row(entry.kind), code(&entry.text)))
-        .collect();
-    if !rows.is_empty() {
-        lines.push(String::new());
-        lines.push("From the record:".to_owned());
-        lines.push(String::new());
-        let head = rows.len().min(MAX_ROWS / 2);
-        let tail = rows.len().saturating_sub(MAX_ROWS / 2).max(head);
-        lines.extend(rows.iter().take(head).cloned());
-        if tail > head {
-            lines.push(format!("- ({} rows between are left out)", tail - head));
-        }
-        lines.extend(rows.iter().skip(tail).cloned());
-    }
-    lines
-}
-
-fn left_out(lines: &mut Vec<String>, all: usize, most: usize) {
-    if all > most {
-        lines.push(format!("- ({} more are left out)", all - most));
-    }
-}
-
-fn source(source: EvidenceSource) -> &'static str {
-    match source {
-        EvidenceSource::Status => "status",
-        EvidenceSource::Event => "event",
-        EvidenceSource::Log => "log",
-        EvidenceSource::Change => "change",
-        EvidenceSource::Alert => "alert",
-    }
-}
-
-/// What a row says, in words.
-fn row(kind: EntryKind) -> &'static str {
-    match kind {
-        EntryKind::WebhookReceived => "alert received",
-        EntryKind::Suppressed => "repeated signal",
-        EntryKind::Rejected => "unusable alert",
-        EntryKind::Opened => "opened",
-        EntryKind::Diagnosed => "diagnosed",
-        EntryKind::Reclassified => "diagnosis corrected",
-        EntryKind::Merged => "merged",
-        EntryKind::Planned => "planned",
-        EntryKind::Ruled => "gates ruled",
-        EntryKind::Intent => "about to write",
-        EntryKind::Result => "result of the write",
-        EntryKind::Checked => "checked",
-        EntryKind::Waiting => "handed over",
-        EntryKind::Resolved => "alert resolved",
-        EntryKind::Final => "closed",
-        EntryKind::Analysis => "analysed",
-        EntryKind::KnownGood => "known good revision",
-        EntryKind::Blind => "could not see",
-    }
-}
-
 fn cause(incident: &Incident) -> Vec<String> {
     let Some(diagnosis) = &incident.diagnosis else {
         return vec!["No diagnosis could be made: the cause is open.".to_owned()];
@@ -240,7 +149,7 @@ fn cause(incident: &Incident) -> Vec<String> {
     if lines.is_empty() {
         lines.push(format!(
             "{} {}",
-            code(diagnosis.class),
+            code(&diagnosis.class),
             code(&diagnosis.reason)
         ));
     }
@@ -374,73 +283,14 @@ fn why(incident: &Incident) -> Vec<String> {
     lines
 }
 
-fn follow_ups(incident: &Incident) -> Vec<String> {
-    let mut lines = Vec::new();
-    if incident.phase == Phase::Waiting {
-        lines.push("- [ ] Decide what to do; the incident closes by itself once it is healthy.");
-    }
-    let done = incident.attempts.iter().any(|attempt| {
-        matches!(attempt.outcome, Some(ActOutcome::Done { .. })) && !attempt.is_undo
-    });
-    if let (Some(step), true) = (&incident.step, done) {
-        lines.extend(after(&step.action));
-    }
-    if incident
-        .diagnosis
-        .as_ref()
-        .is_some_and(|diagnosis| !diagnosis.blind.is_empty())
-    {
-        lines.push("- [ ] Let the agent see what it could not see (rights, silent watches).");
-    }
-    lines.push(by_class(incident.fingerprint.class));
-    lines.into_iter().map(str::to_owned).collect()
-}
-
-/// What our write leaves to do.
-fn after(action: &Action) -> Option<&'static str> {
-    match action {
-        Action::SetImage { .. } | Action::SetMemory { .. } => {
-            Some("- [ ] Carry the change over to the manifest's source; it is only in the cluster.")
-        }
-        Action::RollBack { .. } => {
-            Some("- [ ] Mend the revision that was rolled back before it is rolled out again.")
-        }
-        Action::Cordon => Some("- [ ] Mend or replace the node; it takes no new pods until then."),
-        Action::DeletePod | Action::Evict | Action::Uncordon => None,
-    }
-}
-
-/// What keeps a fault of that class from coming back.
-fn by_class(class: FaultClass) -> &'static str {
-    match class {
-        FaultClass::ImagePullFailure => {
-            "- [ ] Check that images exist and can be pulled before a rollout; pin them by digest."
-        }
-        FaultClass::OomKilled => {
-            "- [ ] Look at the memory use over days: set the limit from it, or find the leak."
-        }
-        FaultClass::CrashLoop => "- [ ] Find in the previous log why the process ends.",
-        FaultClass::ConfigMissing => {
-            "- [ ] Deliver ConfigMaps and Secrets with the workload that names them."
-        }
-        FaultClass::ContainerStuck => "- [ ] Check volumes and the node's container runtime.",
-        FaultClass::ProbeFailure => "- [ ] Check the probe's time-outs against the start-up time.",
-        FaultClass::Unschedulable => "- [ ] Check requests and constraints against the nodes.",
-        FaultClass::RolloutStuck => "- [ ] Find what keeps the new revision from becoming ready.",
-        FaultClass::NodeNotReady => "- [ ] Check the node's kubelet, network and machine.",
-        FaultClass::NodePressure => "- [ ] Find what uses up the node; set requests and limits.",
-        FaultClass::NodeCordoned => "- [ ] Ask who cordoned the node, and why.",
-        FaultClass::Unexplained => "- [ ] Check whether the alert means what it says.",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::{Change, Evidence};
+    use crate::diagnose::{Change, Evidence, EvidenceSource};
     use crate::guard::stage::{Stage, done};
     use crate::guard::{Ruling, judge};
     use crate::incident::Fingerprint;
+    use crate::record::EntryKind;
     use crate::signal::{Alert, Signal, SignalBody};
     use crate::testkit::reference;
     use crate::world::{Kind, ObjectRef, Source};

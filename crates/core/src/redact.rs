@@ -202,84 +202,85 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const TABLE: &[(&str, &str)] = &[
+        (
+            "login password=hunter2 failed",
+            "login password=[redacted] failed",
+        ),
+        (
+            "DB_PASSWORD: \"a b c\" set",
+            "DB_PASSWORD: \"[redacted]\" set",
+        ),
+        (
+            r#"{"msg":"x","token":"abc","level":"error"}"#,
+            r#"{"msg":"x","token":"[redacted]","level":"error"}"#,
+        ),
+        (
+            r#"{"msg":"auth {\"password\":\"p w\"} no","level":"error"}"#,
+            r#"{"msg":"auth {\"password\":\"[redacted]\"} no","level":"error"}"#,
+        ),
+        (
+            r#"{"msg":"dial password=abc","error":"refused"}"#,
+            r#"{"msg":"dial password=[redacted]","error":"refused"}"#,
+        ),
+        (
+            "postgres://app:s3cret@db:5432/app refused",
+            "postgres://[redacted]@db:5432/app refused",
+        ),
+        (
+            "GET /?api_key=1234 HTTP/1.1",
+            "GET /?api_key=[redacted] HTTP/1.1",
+        ),
+        (
+            "Authorization: Basic dXNlcjpwYXNz",
+            "Authorization: [redacted]",
+        ),
+        (
+            "curl -H 'Authorization: Bearer abc' x",
+            "curl -H 'Authorization: [redacted]' x",
+        ),
+        ("sent bearer abcdef now", "sent bearer [redacted] now"),
+        ("token: Bearer abc def", "token: [redacted] def"),
+        (
+            "run --db-password hunter2 --port 1",
+            "run --db-password [redacted] --port 1",
+        ),
+        (
+            "env.DB_PASSWORD: old1 -> new1",
+            "env.DB_PASSWORD: [redacted] -> [redacted]",
+        ),
+        (
+            r#"{"name":"DB_PASSWORD","value":"abc"}"#,
+            r#"{"name":"DB_PASSWORD","value":"[redacted]"}"#,
+        ),
+        ("id AKIAABCDEFGHIJKLMNOP used", "id [redacted] used"),
+        (
+            "push with ghp_abcdefghijklmnop1234 no",
+            "push with [redacted] no",
+        ),
+        (
+            "jwt eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0In0.abc-def end",
+            "jwt [redacted] end",
+        ),
+        (
+            "key wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+            "key [redacted]",
+        ),
+        (
+            "blob QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY= x",
+            "blob [redacted] x",
+        ),
+        (
+            "a\n-----BEGIN RSA PRIVATE KEY-----\nMIIE\nabc\n-----END RSA PRIVATE KEY-----\nb",
+            "a\n[redacted]\nb",
+        ),
+        ("-----BEGIN PRIVATE KEY-----\nMIIE", "[redacted]"),
+    ];
+
     #[test]
     fn secrets_are_taken_out_and_the_rest_stays() {
-        let table = [
-            (
-                "login password=hunter2 failed",
-                "login password=[redacted] failed",
-            ),
-            (
-                "DB_PASSWORD: \"a b c\" set",
-                "DB_PASSWORD: \"[redacted]\" set",
-            ),
-            (
-                r#"{"msg":"x","token":"abc","level":"error"}"#,
-                r#"{"msg":"x","token":"[redacted]","level":"error"}"#,
-            ),
-            (
-                r#"{"msg":"auth {\"password\":\"p w\"} no","level":"error"}"#,
-                r#"{"msg":"auth {\"password\":\"[redacted]\"} no","level":"error"}"#,
-            ),
-            (
-                r#"{"msg":"dial password=abc","error":"refused"}"#,
-                r#"{"msg":"dial password=[redacted]","error":"refused"}"#,
-            ),
-            (
-                "postgres://app:s3cret@db:5432/app refused",
-                "postgres://[redacted]@db:5432/app refused",
-            ),
-            (
-                "GET /?api_key=1234 HTTP/1.1",
-                "GET /?api_key=[redacted] HTTP/1.1",
-            ),
-            (
-                "Authorization: Basic dXNlcjpwYXNz",
-                "Authorization: [redacted]",
-            ),
-            (
-                "curl -H 'Authorization: Bearer abc' x",
-                "curl -H 'Authorization: [redacted]' x",
-            ),
-            ("sent bearer abcdef now", "sent bearer [redacted] now"),
-            ("token: Bearer abc def", "token: [redacted] def"),
-            (
-                "run --db-password hunter2 --port 1",
-                "run --db-password [redacted] --port 1",
-            ),
-            (
-                "env.DB_PASSWORD: old1 -> new1",
-                "env.DB_PASSWORD: [redacted] -> [redacted]",
-            ),
-            (
-                r#"{"name":"DB_PASSWORD","value":"abc"}"#,
-                r#"{"name":"DB_PASSWORD","value":"[redacted]"}"#,
-            ),
-            ("id AKIAABCDEFGHIJKLMNOP used", "id [redacted] used"),
-            (
-                "push with ghp_abcdefghijklmnop1234 no",
-                "push with [redacted] no",
-            ),
-            (
-                "jwt eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0In0.abc-def end",
-                "jwt [redacted] end",
-            ),
-            (
-                "key wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-                "key [redacted]",
-            ),
-            (
-                "blob QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY= x",
-                "blob [redacted] x",
-            ),
-            (
-                "a\n-----BEGIN RSA PRIVATE KEY-----\nMIIE\nabc\n-----END RSA PRIVATE KEY-----\nb",
-                "a\n[redacted]\nb",
-            ),
-            ("-----BEGIN PRIVATE KEY-----\nMIIE", "[redacted]"),
-        ];
-        for (raw, clean) in table {
-            assert_eq!(text(raw), clean);
+        for (raw, clean) in TABLE {
+            assert_eq!(text(raw), *clean);
         }
     }
 

@@ -70,7 +70,7 @@ fn counted(words: impl Iterator<Item = String>) -> String {
     counts.sort_by_key(|(word, count)| (std::cmp::Reverse(*count), word.clone()));
     let each = counts
         .into_iter()
-        .map(|(word, count)| format!("{count} × {}", code(word)));
+        .map(|(word, count)| format!("{count} × {}", code(&word)));
     each.collect::<Vec<_>>().join(", ")
 }
 

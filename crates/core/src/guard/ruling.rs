@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Mildest first, so that `max` is the strictest.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Nothing against it.
@@ -36,7 +36,7 @@ impl fmt::Display for Ruling {
 pub fn strictest(rulings: &[Ruling]) -> Verdict {
     rulings
         .iter()
-        .map(|ruling| ruling.verdict.clone())
+        .map(|ruling| ruling.verdict)
         .max()
         .unwrap_or(Verdict::Deny)
 }

@@ -82,11 +82,11 @@ mod tests {
     use crate::world::other::{ScalerSpec, TargetRef};
     use crate::world::{HorizontalPodAutoscaler, Kind, Meta, Source, VerticalPodAutoscaler};
 
-    fn cart() -> Option<TargetRef> {
-        Some(TargetRef {
+    fn cart() -> TargetRef {
+        TargetRef {
             kind: Kind::Deployment,
             name: "cart".to_owned(),
-        })
+        }
     }
 
     fn meta(namespace: &str) -> Meta {
@@ -101,7 +101,7 @@ mod tests {
         let vpa = VerticalPodAutoscaler {
             metadata: meta(namespace),
             spec: ScalerSpec {
-                target_ref: cart(),
+                target_ref: Some(cart()),
                 ..ScalerSpec::default()
             },
         };
@@ -112,7 +112,7 @@ mod tests {
         let hpa = HorizontalPodAutoscaler {
             metadata: meta("demo"),
             spec: ScalerSpec {
-                scale_target_ref: cart(),
+                scale_target_ref: Some(cart()),
                 ..ScalerSpec::default()
             },
         };
