@@ -3,9 +3,11 @@
 
 use crate::journal::{self, Line, LineError, Seq};
 use jiff::Timestamp;
-use nightshift_core::engine::{Decision, Effect, Engine, Input};
+use nightshift_core::engine::{Checkpoint, Decision, Effect, Engine, Input};
 use nightshift_core::ids::Digest;
+use nightshift_core::runbook::Library;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::io::BufRead;
 
 /// One input and what was decided on it.
@@ -30,12 +32,14 @@ pub struct Replayed {
     pub rows: Vec<Row>,
     /// Version of the engine that wrote the journal, as its newest start says.
     pub engine_version: String,
+    /// Built-in runbooks that read otherwise now. The replay itself goes by the journal's.
+    pub changed_runbooks: BTreeSet<String>,
 }
 
 impl Replayed {
-    /// Whether every decision is the one that was taken then.
+    /// Whether every decision is the one that was taken then, by the same rules.
     pub fn same(&self) -> bool {
-        self.rows.iter().all(|row| row.same)
+        self.changed_runbooks.is_empty() && self.rows.iter().all(|row| row.same)
     }
 }
 
@@ -85,6 +89,7 @@ pub fn replay(journal: impl BufRead) -> Result<Replayed, ReplayError> {
     let mut replayed = Replayed {
         rows: Vec::new(),
         engine_version: String::new(),
+        changed_runbooks: BTreeSet::new(),
     };
     let mut engine: Option<Engine> = None;
     let mut before: Option<(Line, Digest)> = None;
@@ -104,6 +109,7 @@ pub fn replay(journal: impl BufRead) -> Result<Replayed, ReplayError> {
             replayed
                 .engine_version
                 .clone_from(&checkpoint.engine_version);
+            replayed.changed_runbooks.extend(changed(checkpoint));
         }
         let kind = kind(&input);
         let decision = match &mut engine {
@@ -127,6 +133,18 @@ pub fn replay(journal: impl BufRead) -> Result<Replayed, ReplayError> {
         return Err(ReplayError::NoStart);
     }
     Ok(replayed)
+}
+
+/// Runbooks that came with the version that wrote the journal, and have another text in this one.
+fn changed(checkpoint: &Checkpoint) -> impl Iterator<Item = String> {
+    let now = Library::built_in();
+    let differs = move |(file, text): (&String, &String)| {
+        let today = now.texts().get(file);
+        today
+            .is_some_and(|today| today != text)
+            .then(|| file.clone())
+    };
+    checkpoint.runbooks.iter().filter_map(differs)
 }
 
 /// Whether the line is the next of the same chain. The first one may be any: retention drops the
@@ -191,12 +209,18 @@ mod tests {
     use super::*;
     use crate::store::Commit;
     use crate::store::tests::{At, CLUSTER, store};
-    use nightshift_core::engine::Checkpoint;
     use nightshift_core::ids::ClusterUid;
     use std::collections::BTreeMap;
 
     /// A journal of two runs of the agent. `forge` may change what is stored as decided.
     async fn journal(forge: impl Fn(&Input, &mut Decision)) -> String {
+        journal_with(Library::built_in().texts().clone(), forge).await
+    }
+
+    async fn journal_with(
+        runbooks: BTreeMap<String, String>,
+        forge: impl Fn(&Input, &mut Decision),
+    ) -> String {
         let (store, _folder) = store().await;
         let cluster = ClusterUid::from(CLUSTER);
         for run in 0..2 {
@@ -205,6 +229,7 @@ mod tests {
             let start = Checkpoint {
                 engine_version: "0.1.0".to_owned(),
                 leader_epoch,
+                runbooks: runbooks.clone(),
                 ..loaded
             };
             let rejected = Input::Rejected {
@@ -262,8 +287,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_built_in_runbook_that_reads_otherwise_now_is_noticed() {
+        let mut runbooks = Library::built_in().texts().clone();
+        let file = runbooks.keys().next().unwrap().clone();
+        runbooks
+            .get_mut(&file)
+            .unwrap()
+            .push_str("One more line.\n");
+        runbooks.insert("ours.md".to_owned(), "not built in".to_owned());
+        let journal = journal_with(runbooks, |_, _| {}).await;
+        let replayed = replay(journal.as_bytes()).unwrap();
+        assert!(!replayed.same());
+        assert_eq!(replayed.changed_runbooks, [file].into());
+    }
+
+    #[tokio::test]
     async fn any_changed_byte_is_noticed() {
-        let journal = journal(|_, _| {}).await;
+        let journal = journal_with(BTreeMap::new(), |_, _| {}).await;
         let bytes = journal.as_bytes();
         for place in (0..bytes.len()).step_by(7) {
             let mut changed = bytes.to_vec();

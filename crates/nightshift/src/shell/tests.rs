@@ -1,5 +1,7 @@
 //! The loop with scripted decisions, a made-up cluster and a clock that is set by hand.
 
+mod story;
+
 use super::*;
 use crate::store::tests::{At, CLUSTER, decision, incident, step, store, url};
 use futures::future::BoxFuture;
