@@ -304,13 +304,18 @@ mod tests {
     #[tokio::test]
     async fn any_changed_byte_is_noticed() {
         let journal = journal_with(BTreeMap::new(), |_, _| {}).await;
-        let bytes = journal.as_bytes();
-        for place in (0..bytes.len()).step_by(7) {
-            let mut changed = bytes.to_vec();
-            changed[place] ^= 1;
-            let found = replay(&*changed);
-            assert!(found.is_err(), "byte {place} of {}", bytes.len());
+        for line in journal.lines() {
+            assert!(Line::parse(line).is_ok());
+            for place in 0..line.len() {
+                let mut changed = line.as_bytes().to_vec();
+                changed[place] ^= 1;
+                let changed = String::from_utf8(changed).unwrap();
+                assert!(Line::parse(&changed).is_err(), "byte {place} of {line}");
+            }
         }
+        let changed = journal.replace("it has no name", "it has no fame");
+        let found = replay(changed.as_bytes());
+        assert!(matches!(found, Err(ReplayError::Line { number: 2, .. })));
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@
 //! fails is tried again before anything else is heard; meanwhile nothing is acknowledged and
 //! nothing is run.
 
+mod analysis;
 mod effects;
 mod handle;
 mod limits;
@@ -281,7 +282,7 @@ impl Shell {
     }
 
     async fn try_commit(&self, input: &Input, decision: &Decision) -> Result<Seq, StoreError> {
-        let analyses = BTreeMap::new();
+        let analyses = self.analyses(decision).await?;
         let commit = Commit {
             cluster: &self.cluster,
             leader_epoch: self.leader_epoch,
@@ -291,6 +292,26 @@ impl Shell {
             analyses: &analyses,
         };
         self.store.append(&commit).await
+    }
+
+    /// People read the analysis when they are asked, and when it is over: it is written when an
+    /// incident begins to wait or ends, from its record with this decision's rows.
+    async fn analyses(
+        &self,
+        decision: &Decision,
+    ) -> Result<BTreeMap<IncidentId, String>, StoreError> {
+        let mut analyses = BTreeMap::new();
+        for incident in &decision.batch.incidents {
+            let is_read = matches!(incident.phase, Phase::Waiting | Phase::Closed);
+            if is_read && self.phases.get(&incident.id) != Some(&incident.phase) {
+                let rows = decision.batch.entries.iter();
+                let rows = rows.filter(|row| row.incident.as_ref() == Some(&incident.id));
+                let new: Vec<_> = rows.map(|row| (self.told, row.clone())).collect();
+                let text = analysis::write(&self.store, incident, new).await?;
+                analyses.insert(incident.id.clone(), text);
+            }
+        }
+        Ok(analyses)
     }
 
     /// Has the eyes follow the owners of open incidents, so that recovery is heard of.

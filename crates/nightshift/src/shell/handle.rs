@@ -1,13 +1,13 @@
 //! The way to talk to a running engine.
 
-use super::limits;
 use super::port::Port;
+use super::{analysis, limits};
 use crate::journal::Seq;
 use crate::metrics::Metrics;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use nightshift_cluster::{Clock, within};
 use nightshift_core::engine::Input;
-use nightshift_core::ids::ClusterUid;
+use nightshift_core::ids::{ClusterUid, IncidentId};
 use nightshift_core::world::{Coverage, Source};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -145,5 +145,17 @@ impl Handle {
     /// How well each source is seen at this moment.
     pub fn coverage(&self) -> BTreeMap<Source, Coverage> {
         self.port.coverage()
+    }
+
+    /// Writes the incident's analysis anew from what is known now, and stores it. `None`: there is
+    /// no such incident.
+    pub async fn regenerate_analysis(&self, id: &IncidentId) -> Result<Option<String>, StoreError> {
+        let Some(detail) = self.store.incident(id).await? else {
+            return Ok(None);
+        };
+        let text = analysis::write(&self.store, &detail.incident, Vec::new()).await?;
+        let (cluster, now) = (&detail.incident.fingerprint.cluster, self.clock.now());
+        self.store.put_analysis(cluster, id, &text, now).await?;
+        Ok(Some(text))
     }
 }

@@ -183,6 +183,11 @@ impl Story {
         page.unwrap().incidents.remove(0)
     }
 
+    async fn handle_analysis(&self, running: &Running, incident: &Incident) -> String {
+        let written = running.handle.regenerate_analysis(&incident.id).await;
+        written.unwrap().expect("the incident is stored")
+    }
+
     async fn replays(&self) {
         let mut file = Vec::new();
         crate::journal::export(&self.store, &CLUSTER.into(), &mut file)
@@ -204,6 +209,14 @@ async fn a_fault_is_repaired_recorded_and_replayed() {
     let incident = story.incident().await;
     assert_eq!(incident.outcome, Some(Outcome::Fixed), "{incident:#?}");
     assert_eq!(story.cart.writes.load(Ordering::SeqCst), 1);
+    let detail = story.store.incident(&incident.id).await.unwrap().unwrap();
+    let analysis = detail.analysis.expect("written at the end");
+    assert!(analysis.contains("## Action taken"), "{analysis}");
+    assert_eq!(
+        story.handle_analysis(&running, &incident).await,
+        analysis,
+        "the same record gives the same text"
+    );
     let loaded = story
         .store
         .checkpoint(&CLUSTER.into(), story.clock.now())
