@@ -1,5 +1,6 @@
 //! Eyes and hands: the only code that talks to a Kubernetes API server.
 
+pub mod checkup;
 pub mod client;
 pub mod clock;
 pub mod eyes;

@@ -2,6 +2,7 @@
 //! nothing else. No verb on Secrets, no wildcard.
 
 use serde_json::{Value, json};
+use std::fmt;
 
 /// Name of the namespace, the ServiceAccount and the beginning of every role's name.
 pub const NAME: &str = "nightshift";
@@ -58,6 +59,13 @@ const ON_DEMAND: &[(&str, &[&str])] = &[
     ("autoscaling.k8s.io", &["verticalpodautoscalers"]),
 ];
 
+/// Verbs on what is watched.
+const READ_VERBS: &[&str] = &["get", "list", "watch"];
+/// Verbs on what is read on demand.
+const DEMAND_VERBS: &[&str] = &["get", "list"];
+/// Logs: API group, resource, verbs.
+const LOGS: (&str, &[&str], &[&str]) = ("", &["pods/log"], &["get"]);
+
 /// What hands write: API group, resources, verb.
 const WRITTEN: &[(&str, &[&str], &str)] = &[
     (
@@ -104,6 +112,55 @@ pub fn manifests(namespace: &str, rights: Rights) -> Vec<Value> {
     all
 }
 
+/// One verb on one resource, as an access review asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Right {
+    /// API group; empty for the core group.
+    pub group: &'static str,
+    /// Resource, with its subresource behind a slash.
+    pub resource: &'static str,
+    /// Verb.
+    pub verb: &'static str,
+}
+
+/// `patch deployments.apps`.
+impl fmt::Display for Right {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.verb, self.resource)?;
+        if self.group.is_empty() {
+            return Ok(());
+        }
+        write!(f, ".{}", self.group)
+    }
+}
+
+/// Every single right of the role that reads, or of the one that writes.
+pub fn needed(rights: Rights) -> Vec<Right> {
+    let rows: Vec<(&str, &[&str], &[&str])> = match rights {
+        Rights::Read => {
+            let watched = WATCHED.iter().map(|(g, r)| (*g, *r, READ_VERBS));
+            let on_demand = ON_DEMAND.iter().map(|(g, r)| (*g, *r, DEMAND_VERBS));
+            let logs: [(&str, &[&str], &[&str]); 1] = [LOGS];
+            watched.chain(on_demand).chain(logs).collect()
+        }
+        Rights::Write => WRITTEN
+            .iter()
+            .map(|(g, r, verb)| (*g, *r, std::slice::from_ref(verb)))
+            .collect(),
+    };
+    let mut all = Vec::new();
+    for (group, resources, verbs) in rows {
+        for resource in resources {
+            all.extend(verbs.iter().map(|verb| Right {
+                group,
+                resource,
+                verb,
+            }));
+        }
+    }
+    all
+}
+
 fn read_rules() -> Vec<Value> {
     let rules = |rows: &[(&str, &[&str])], verbs: &[&str]| -> Vec<Value> {
         rows.iter()
@@ -111,9 +168,9 @@ fn read_rules() -> Vec<Value> {
             .collect()
     };
     [
-        rules(WATCHED, &["get", "list", "watch"]),
-        rules(ON_DEMAND, &["get", "list"]),
-        vec![rule("", &["pods/log"], &["get"])],
+        rules(WATCHED, READ_VERBS),
+        rules(ON_DEMAND, DEMAND_VERBS),
+        vec![rule(LOGS.0, LOGS.1, LOGS.2)],
     ]
     .concat()
 }
@@ -222,6 +279,18 @@ mod tests {
             more,
             wanted.map(|(resource, verb)| (resource.into(), verb.into()))
         );
+    }
+
+    #[test]
+    fn the_single_rights_are_those_of_the_roles() {
+        let both = [needed(Rights::Read), needed(Rights::Write)].concat();
+        let named = |right: &Right| {
+            let text = right.to_string();
+            let (verb, resource) = text.split_once(' ').unwrap();
+            (resource.to_owned(), verb.to_owned())
+        };
+        let single: BTreeSet<(String, String)> = both.iter().map(named).collect();
+        assert_eq!(single, allowed(Rights::Write));
     }
 
     #[test]

@@ -5,10 +5,15 @@
 
 mod cluster;
 mod completion;
+mod doctor;
 mod failure;
 mod incidents;
+mod rbac;
+mod replay;
+mod run;
 mod runbook;
 mod scan;
+mod settings;
 mod story;
 
 pub use failure::{Exit, Failure, OrHelp};
@@ -35,19 +40,30 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Run(run::Args),
     Scan(scan::Args),
     Incidents(incidents::Args),
     Runbook(runbook::Args),
+    Rbac(rbac::Args),
+    Replay(replay::Args),
+    Doctor(doctor::Args),
     Completion(completion::Args),
 }
 
 /// Runs the command that the arguments name, and gives its exit code.
 pub async fn run(clock: Arc<dyn Clock>) -> Exit {
     let done = match Cli::parse().command {
+        Command::Run(args) => args.run(clock).await,
         Command::Scan(args) => args.run(clock).await,
         Command::Incidents(args) => args.run(clock.now()).await,
         Command::Runbook(args) => args.run(),
+        Command::Rbac(args) => args.run(),
+        Command::Replay(args) => args.run().await,
+        Command::Doctor(args) => args.run(clock).await,
         Command::Completion(args) => args.run(),
     };
     done.unwrap_or_else(|failure| failure.report())
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,10 +3,12 @@
 
 use jiff::Timestamp;
 use nightshift_core::engine::{Checkpoint, Decision, Effect, Input};
+use nightshift_core::guard::circuit::{Circuit, circuit};
 use nightshift_core::guard::{Ruling, Verdict};
-use nightshift_core::history::ActOutcome;
+use nightshift_core::history::{ActOutcome, History};
 use nightshift_core::ids::{IncidentId, PermitId};
 use nightshift_core::incident::{Incident, Outcome, Phase};
+use nightshift_core::policy::Policy;
 use nightshift_core::record::{Entry, EntryKind};
 use nightshift_core::signal::{Signal, SignalBody};
 use nightshift_core::world::{Coverage, Source};
@@ -49,6 +51,7 @@ pub struct Metrics {
     open: Gauge,
     waiting: Gauge,
     blind: Family<Labels, Gauge>,
+    breaker_open: Gauge,
     recording: Gauge,
     undelivered: Gauge,
     dead: Gauge,
@@ -61,8 +64,9 @@ pub struct Metrics {
 #[derive(Debug, Default)]
 struct Known {
     incidents: BTreeMap<IncidentId, KnownIncident>,
-    /// Action words of writes that are out.
-    words: BTreeMap<PermitId, &'static str>,
+    /// Intents and results: the action of a permit, and the circuit breaker.
+    history: History,
+    policy: Policy,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -112,6 +116,11 @@ impl Default for Metrics {
                 "source_blind",
                 "1 where a source of the cluster is not seen, else 0",
             ),
+            breaker_open: add(
+                r,
+                "breaker_open",
+                "1 while the circuit breaker lets nothing through, else 0",
+            ),
             recording: add(r, "recording", "1 where inputs can be recorded, else 0"),
             undelivered: add(r, "notices_undelivered", "Notices that nobody got yet"),
             dead: add(
@@ -154,7 +163,10 @@ impl Metrics {
             Input::Start(checkpoint) => started(&mut known, checkpoint),
             Input::Signal(signal) => self.heard(signal),
             Input::Rejected { .. } => drop(self.rejected.inc()),
-            Input::Acted { permit, outcome } => self.acted(&mut known, permit, outcome),
+            Input::Acted { permit, outcome } => {
+                self.acted(&known, permit, outcome);
+                known.history.record_outcome(permit, outcome.clone());
+            }
             Input::Observed { .. }
             | Input::NotObserved { .. }
             | Input::Rehearsed { .. }
@@ -165,16 +177,25 @@ impl Metrics {
         for entry in &decision.batch.entries {
             self.recorded(entry);
         }
+        let Known {
+            history, policy, ..
+        } = &mut *known;
         for effect in &decision.effects {
             if let Effect::Act(permit) = effect {
-                known
-                    .words
-                    .insert(permit.id().clone(), permit.step().action.word());
+                let step = permit.step();
+                let owner = step.check.owner.clone();
+                let (permit, incident) = (permit.id().clone(), step.incident.clone());
+                history.record_intent(permit, incident, owner, step.clone(), at);
+                history.prune(policy, at);
             }
         }
         for incident in &decision.batch.incidents {
             self.changed(&mut known, incident, at);
         }
+        let Known {
+            history, policy, ..
+        } = &mut *known;
+        history.prune(policy, at);
         let waiting = known
             .incidents
             .values()
@@ -204,8 +225,15 @@ impl Metrics {
         self.dead.set(dead);
     }
 
-    /// All metrics in the text format of OpenMetrics.
-    pub fn render(&self) -> String {
+    /// All metrics in the text format of OpenMetrics, as they stand at `now`.
+    pub fn render(&self, now: Timestamp) -> String {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let breaker = circuit(&known.history, &known.policy, now);
+        drop(known);
+        self.breaker_open.set(match breaker {
+            Circuit::Open { .. } => 1,
+            Circuit::Closed { .. } | Circuit::HalfOpen { .. } => 0,
+        });
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a String never fails");
         text
@@ -221,7 +249,7 @@ impl Metrics {
             .inc();
     }
 
-    fn acted(&self, known: &mut Known, permit: &PermitId, outcome: &ActOutcome) {
+    fn acted(&self, known: &Known, permit: &PermitId, outcome: &ActOutcome) {
         let outcome = match outcome {
             ActOutcome::Done { .. } => "done",
             ActOutcome::Refused { .. } => "refused",
@@ -231,12 +259,15 @@ impl Metrics {
             ActOutcome::Unknown { .. } => "unknown",
             ActOutcome::NotDone { .. } => "not_done",
         };
-        // A write without an answer is read back: its word is needed once more.
-        let word = match outcome {
-            "unknown" => known.words.get(permit).copied(),
-            _ => known.words.remove(permit),
+        let act = known
+            .history
+            .acts
+            .iter()
+            .rev()
+            .find(|act| act.permit == *permit);
+        let Some(word) = act.map(|act| act.step.action.word()) else {
+            return;
         };
-        let Some(word) = word else { return };
         let labels = vec![("action", word.to_owned()), ("outcome", outcome.to_owned())];
         self.actions.get_or_create(&labels).inc();
     }
@@ -311,11 +342,8 @@ impl KnownIncident {
 fn started(known: &mut Known, checkpoint: &Checkpoint) {
     let open = checkpoint.open.iter();
     known.incidents = open.map(|i| (i.id.clone(), KnownIncident::of(i))).collect();
-    let acts = checkpoint.history.acts.iter();
-    known.words = acts
-        .filter(|act| matches!(act.outcome, None | Some(ActOutcome::Unknown { .. })))
-        .map(|act| (act.permit.clone(), act.step.action.word()))
-        .collect();
+    known.history = checkpoint.history.clone();
+    known.policy = checkpoint.policy.clone();
 }
 
 fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {

@@ -37,6 +37,10 @@ pub fn router(handle: Handle, tokens: &Tokens) -> Router {
         Router::new()
             .route("/api/incidents", get(incidents::get_list))
             .route("/api/incidents/{id}", get(incidents::get_one))
+            .route(
+                "/api/incidents/{id}/regenerate-analysis",
+                post(incidents::regenerate),
+            )
             .layer(DefaultBodyLimit::max(bounds::MAX_API_BODY)),
         tokens.api.clone(),
         bounds::API_AT_ONCE,

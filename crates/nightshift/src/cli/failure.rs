@@ -36,9 +36,14 @@ impl Failure {
         }
     }
 
+    /// What failed, with its causes, in one line.
+    pub fn text(&self) -> String {
+        format!("{:#}", self.error)
+    }
+
     /// Tells the person, and gives the exit code.
     pub fn report(&self) -> Exit {
-        complain(&format!("error: {:#}", self.error));
+        complain(&format!("error: {}", self.text()));
         complain(&format!("help: {}", self.help));
         Exit::Failed
     }

@@ -258,3 +258,34 @@ fn table(reply: &ListReply, style: Style, now: Timestamp) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::story::tests::{fixed, waiting};
+
+    #[test]
+    fn the_list_shows_what_was_done_or_would_be() {
+        let reply = ListReply {
+            incidents: vec![fixed().incident, waiting().incident],
+            total: 7,
+        };
+        let now = "2026-11-22T08:10:00Z".parse().expect("a time");
+        insta::assert_snapshot!(table(&reply, Style::PLAIN, now));
+    }
+
+    #[test]
+    fn an_id_never_changes_the_path() {
+        assert_eq!(encoded("inc-3f2a"), "inc-3f2a");
+        assert_eq!(encoded("../x?y#z"), "%2E%2E%2Fx%3Fy%23z");
+    }
+
+    #[test]
+    fn the_agents_own_words_are_passed_on() {
+        let body = br#"{"error": "there is no incident inc-1", "help": "list them"}"#;
+        let failure = refused(reqwest::StatusCode::NOT_FOUND, body);
+        assert_eq!(failure.text(), "there is no incident inc-1 (404 Not Found)");
+        let failure = refused(reqwest::StatusCode::BAD_GATEWAY, b"<html>");
+        assert_eq!(failure.text(), "the server answered 502 Bad Gateway");
+    }
+}

@@ -92,22 +92,27 @@ impl From<&Runbook> for Row {
 
 impl ListArgs {
     fn run(self) -> Result<Exit, Failure> {
-        let texts = read(self.runbooks.as_slice())?;
-        let library = Library::load(&texts).map_err(|problems| {
-            let first = problems
-                .first()
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            Failure::new(
-                first,
-                "`nightshift runbook lint` lists every problem of the folder",
-            )
-        })?;
+        let library = library(self.runbooks.as_deref())?;
         let rows: Vec<Row> = library.iter().map(Row::from).collect();
         self.output
             .print(&rows, |rows, style| list_table(rows, style))?;
         Ok(Exit::Fine)
     }
+}
+
+/// The runbooks in force with that folder.
+pub(super) fn library(folder: Option<&Path>) -> Result<Library, Failure> {
+    let texts = read(folder.map(Path::to_owned).as_slice())?;
+    Library::load(&texts).map_err(|problems| {
+        let first = problems
+            .first()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        Failure::new(
+            first,
+            "`nightshift runbook lint` lists every problem of the folder",
+        )
+    })
 }
 
 fn list_table(rows: &[Row], style: Style) -> String {

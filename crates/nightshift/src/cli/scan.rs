@@ -149,3 +149,73 @@ fn table(found: &Found, style: Style) -> String {
     ));
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nightshift_core::world::{Coverage, ObjectRef};
+
+    fn diagnosis() -> Diagnosis {
+        let reply = crate::cli::story::tests::fixed();
+        reply.incident.diagnosis.expect("one")
+    }
+
+    fn found(diagnoses: Vec<Diagnosis>, blind: &[(&str, &str)]) -> Found {
+        let taken_at = "2026-11-22T08:05:00Z".parse().expect("a time");
+        let blind = blind.iter();
+        Found {
+            taken_at,
+            seen: Seen {
+                pods: 12,
+                workloads: 5,
+                nodes: 2,
+            },
+            diagnoses,
+            blind: blind
+                .map(|(name, why)| ((*name).to_owned(), vec![(*why).to_owned()]))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn the_exit_code_says_healthy_found_or_could_not_look() {
+        let blind = [("oom", "Pods: 403 forbidden")];
+        assert_eq!(found(Vec::new(), &[]).exit(), Exit::Fine);
+        assert_eq!(found(vec![diagnosis()], &[]).exit(), Exit::Found);
+        assert_eq!(found(vec![diagnosis()], &blind).exit(), Exit::Found);
+        assert_eq!(found(Vec::new(), &blind).exit(), Exit::Failed);
+    }
+
+    #[test]
+    fn a_picture_without_coverage_is_not_healthy() {
+        let found = Found::of(&Snapshot::default(), None);
+        assert_eq!(found.exit(), Exit::Failed);
+        let half = Snapshot {
+            coverage: [(Source::Pods, Coverage::Seen { age_ms: 0 })].into(),
+            ..Snapshot::default()
+        };
+        assert_eq!(Found::of(&half, None).exit(), Exit::Failed);
+    }
+
+    #[test]
+    fn what_is_wrong_and_what_was_not_seen_stand_together() {
+        let node = Diagnosis {
+            owner: ObjectRef::default(),
+            ..diagnosis()
+        };
+        let found = found(
+            vec![diagnosis(), node],
+            &[("node_pressure", "Nodes: 403 forbidden")],
+        );
+        insta::assert_snapshot!(table(&found, Style::PLAIN));
+    }
+
+    #[test]
+    fn nothing_wrong_is_said_in_one_line() {
+        let text = table(&found(Vec::new(), &[]), Style::PLAIN);
+        assert_eq!(
+            text,
+            "nothing is wrong in 12 pods, 5 workloads and 2 nodes\n"
+        );
+    }
+}

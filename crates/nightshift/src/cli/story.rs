@@ -342,7 +342,12 @@ fn rulings(page: &mut Page, rulings: &[Ruling]) {
 
 fn written(page: &mut Page, attempt: &Attempt) {
     let outcome = match &attempt.outcome {
-        Some(outcome) => outcome_text(outcome),
+        Some(ActOutcome::Done {
+            resource_version, ..
+        }) => {
+            format!("done, resourceVersion {resource_version}")
+        }
+        Some(other) => other.to_string(),
         None => "intent recorded, no result yet".to_owned(),
     };
     let helped = match attempt.helped {
@@ -423,21 +428,9 @@ fn past(page: &mut Page, past: &[PastIncident]) {
     }
 }
 
-/// What became of a write, in words.
-fn outcome_text(outcome: &ActOutcome) -> String {
-    match outcome {
-        ActOutcome::Done {
-            resource_version, ..
-        } => format!("done, resourceVersion {resource_version}"),
-        ActOutcome::Refused { why } => format!("refused: {why}"),
-        ActOutcome::Blocked { why } => format!("blocked for now: {why}"),
-        ActOutcome::Stale { why } => format!("not sent, the target changed: {why}"),
-        ActOutcome::Expired => "not sent, the permit had expired".to_owned(),
-        ActOutcome::Unknown { why } => format!("no answer, it may have happened: {why}"),
-        ActOutcome::NotDone { why } => format!("read back: it did not happen: {why}"),
-    }
-}
-
 fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use nightshift_core::diagnose::FaultClass;
 use nightshift_core::ids::IncidentId;
 use nightshift_core::incident::{Incident, Phase};
+use nightshift_core::record::Entry;
 use serde::{Deserialize, Serialize};
 
 /// Incidents in one answer where none is asked for.
@@ -201,6 +202,31 @@ pub(super) async fn get_one(
 ) -> Result<Json<IncidentReply>, Problem> {
     let id = IncidentId::from(id);
     show(agent.store(), &id)
+        .await?
+        .map(Json)
+        .ok_or_else(|| no_incident(&id))
+}
+
+/// Writes the analysis anew, from the record alone, and answers with all that is kept.
+pub(super) async fn regenerate(
+    State(agent): State<Handle>,
+    Path(id): Path<String>,
+) -> Result<Json<IncidentReply>, Problem> {
+    let id = IncidentId::from(id);
+    let store = agent.store();
+    let found = store.incident(&id).await?.ok_or_else(|| no_incident(&id))?;
+    let Detail {
+        incident, events, ..
+    } = found;
+    let past = store.past_like(&incident, MAX_PAST).await?;
+    let entries: Vec<(Timestamp, Entry)> =
+        events.into_iter().map(|row| (row.at, row.entry)).collect();
+    let text = nightshift_core::analysis::write(&incident, &entries, &past);
+    let cluster = &incident.fingerprint.cluster;
+    store
+        .put_analysis(cluster, &id, &text, agent.clock().now())
+        .await?;
+    show(store, &id)
         .await?
         .map(Json)
         .ok_or_else(|| no_incident(&id))

@@ -82,6 +82,6 @@ pub(super) async fn metrics(State(agent): State<Handle>) -> impl IntoResponse {
     }
     (
         [(header::CONTENT_TYPE, CONTENT_TYPE)],
-        agent.metrics().render(),
+        agent.metrics().render(agent.clock().now()),
     )
 }

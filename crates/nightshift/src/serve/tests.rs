@@ -443,3 +443,31 @@ async fn without_a_token_pages_of_a_browser_are_refused() {
         assert_eq!(status, expected, "{header}: {value}");
     }
 }
+
+#[tokio::test]
+async fn an_analysis_is_written_when_asked_for() {
+    let agent = Agent::start(Tokens::default()).await;
+    agent
+        .post("/alertmanager", webhook(&[firing("A", "my-app")]))
+        .await;
+    let id = agent.incidents("").await.incidents[0].id.clone();
+    let path = format!("/api/incidents/{id}/regenerate-analysis");
+    let (status, reply) = agent.post(&path, Body::empty()).await;
+    assert_eq!(status, StatusCode::OK, "{reply}");
+    let text = reply["analysis_markdown"].as_str().unwrap();
+    assert!(
+        text.contains("Summary") && text.contains("demo/my-app"),
+        "{text}"
+    );
+    let kinds: Vec<&str> = reply["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| e["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds.last(), Some(&"analysis"), "{kinds:?}");
+    let (status, _) = agent
+        .post("/api/incidents/none/regenerate-analysis", Body::empty())
+        .await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+}

@@ -1,0 +1,298 @@
+//! `nightshift doctor`: can the agent work here, and if not, what is the next step. One check is one
+//! function; a check that needs an answer of an earlier one is left out when that failed.
+
+use super::cluster::{HELP, with_spinner};
+use super::settings::{self, SettingsArgs};
+use super::{Exit, Failure};
+use crate::config::Config;
+use crate::output::{Output, Style, Tone};
+use crate::store::Store;
+use nightshift_cluster::rbac::{Right, Rights};
+use nightshift_cluster::{Clients, Clock, checkup, connect};
+use nightshift_core::policy::Autonomy;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// Clocks further apart than this make time gates blind.
+const MAX_SKEW: jiff::SignedDuration = jiff::SignedDuration::from_secs(5);
+
+/// Checks whether the agent can work here: configuration, cluster, rights, clock, record, listener
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  nightshift doctor
+  nightshift doctor --config /etc/nightshift/config.yaml -o json
+
+Exit codes: 0 all is well (warnings included), 1 a check failed, 2 could not be printed")]
+pub(super) struct Args {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// How a check went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    /// Well.
+    Ok,
+    /// The agent works, but less well than it could.
+    Warn,
+    /// The agent does not work.
+    Fail,
+}
+
+/// One line of the report.
+#[derive(Debug, Serialize)]
+struct Checked {
+    check: &'static str,
+    level: Level,
+    found: String,
+    /// What to do; empty where there is nothing to do.
+    next: String,
+}
+
+impl Checked {
+    fn ok(check: &'static str, found: impl Into<String>) -> Self {
+        Self {
+            check,
+            level: Level::Ok,
+            found: found.into(),
+            next: String::new(),
+        }
+    }
+
+    fn warn(check: &'static str, found: impl Into<String>, next: impl Into<String>) -> Self {
+        Self {
+            check,
+            level: Level::Warn,
+            found: found.into(),
+            next: next.into(),
+        }
+    }
+
+    fn fail(check: &'static str, found: impl Into<String>, next: impl Into<String>) -> Self {
+        Self {
+            check,
+            level: Level::Fail,
+            found: found.into(),
+            next: next.into(),
+        }
+    }
+}
+
+impl Args {
+    pub(super) async fn run(self, clock: Arc<dyn Clock>) -> Result<Exit, Failure> {
+        let report = with_spinner("checking", self.check(&*clock)).await;
+        self.output
+            .print(&report, |report, style| table(report, style))?;
+        let failed = report.iter().any(|checked| checked.level == Level::Fail);
+        Ok(if failed { Exit::Found } else { Exit::Fine })
+    }
+
+    async fn check(&self, clock: &dyn Clock) -> Vec<Checked> {
+        let config = match self.settings.load() {
+            Ok(config) => config,
+            Err(failure) => {
+                let next = "`nightshift run --print-config` documents every key";
+                return vec![Checked::fail("configuration", failure.text(), next)];
+            }
+        };
+        let mut report = vec![configuration(&config)];
+        report.extend(cluster(&config, clock).await);
+        report.push(record(&config).await);
+        report.push(runbooks(&config));
+        report.push(listener(&config));
+        report.push(alertmanager(&config));
+        report
+    }
+}
+
+fn configuration(config: &Config) -> Checked {
+    let mode = format!("{:?}", config.mode).to_lowercase();
+    Checked::ok(
+        "configuration",
+        format!("mode {mode}, dry run {}", config.dry_run),
+    )
+}
+
+async fn cluster(config: &Config, clock: &dyn Clock) -> Vec<Checked> {
+    let clients = match connect(config.kubeconfig.as_deref(), config.context.as_deref()).await {
+        Ok(clients) => clients,
+        Err(error) => return vec![Checked::fail("cluster", settings::chain(&error), HELP)],
+    };
+    let server = match checkup::server(&clients, clock).await {
+        Ok(server) => server,
+        Err(error) => return vec![Checked::fail("cluster", settings::chain(&error), HELP)],
+    };
+    let mut report = vec![Checked::ok(
+        "cluster",
+        format!("API server {}", server.version),
+    )];
+    report.push(identity(&clients, clock).await);
+    report.push(clock_skew(server.skew));
+    report.push(rights(&clients, clock, Rights::Read, "right to read", Level::Fail).await);
+    let writes = config.mode >= Autonomy::Approve && !config.dry_run;
+    let level = if writes { Level::Fail } else { Level::Warn };
+    report.push(rights(&clients, clock, Rights::Write, "right to write", level).await);
+    report
+}
+
+async fn identity(clients: &Clients, clock: &dyn Clock) -> Checked {
+    match clients.identify(clock).await {
+        Ok(uid) => Checked::ok("identity", format!("cluster {uid}")),
+        Err(error) => Checked::fail(
+            "identity",
+            settings::chain(&error),
+            "let the account get the namespace kube-system: nightshift rbac | kubectl apply -f -",
+        ),
+    }
+}
+
+fn clock_skew(skew: Option<jiff::SignedDuration>) -> Checked {
+    let next = "synchronise the clocks of this machine and of the API server (NTP)";
+    match skew {
+        None => Checked::warn("clock", "the API server sends no usable Date header", next),
+        Some(skew) => {
+            let found = format!("the API server's clock is {skew:#} from ours");
+            if skew.abs() > MAX_SKEW {
+                Checked::fail("clock", found, next)
+            } else {
+                Checked::ok("clock", found)
+            }
+        }
+    }
+}
+
+async fn rights(
+    clients: &Clients,
+    clock: &dyn Clock,
+    rights: Rights,
+    check: &'static str,
+    level: Level,
+) -> Checked {
+    let (option, without) = match rights {
+        Rights::Read => ("", "what it cannot read it is blind to"),
+        Rights::Write => (
+            " --write",
+            "without it nothing is written, and rehearsals are computed here",
+        ),
+    };
+    let next = format!("{without}: nightshift rbac{option} | kubectl apply -f -");
+    match checkup::missing(clients, clock, rights).await {
+        Ok(missing) if missing.is_empty() => Checked::ok(check, "all of them"),
+        Ok(missing) => {
+            let names: Vec<String> = missing.iter().map(Right::to_string).collect();
+            Checked {
+                check,
+                level,
+                found: format!("missing: {}", names.join(", ")),
+                next,
+            }
+        }
+        Err(error) => Checked::fail(check, settings::chain(&error), HELP),
+    }
+}
+
+async fn record(config: &Config) -> Checked {
+    let next = "point DATABASE_URL at a file on a local disk that this user may write";
+    let opened = async { Store::open(&config.database_url).await?.ping().await };
+    match opened.await {
+        Ok(()) => Checked::ok("record", "the database can be written"),
+        Err(error) => Checked::fail("record", settings::chain(&error), next),
+    }
+}
+
+fn runbooks(config: &Config) -> Checked {
+    match super::runbook::library(config.runbooks.as_deref()) {
+        Ok(library) => Checked::ok("runbooks", format!("{} in force", library.iter().count())),
+        Err(failure) => Checked::fail(
+            "runbooks",
+            failure.text(),
+            "nightshift runbook lint lists every problem",
+        ),
+    }
+}
+
+fn listener(config: &Config) -> Checked {
+    match config.tokens().check(config.listen) {
+        Ok(()) => Checked::ok("listener", format!("http://{}", config.listen)),
+        Err(error) => {
+            let next = "set NIGHTSHIFT_INTAKE_TOKEN and NIGHTSHIFT_API_TOKEN to different secrets";
+            Checked::fail("listener", error.to_string(), next)
+        }
+    }
+}
+
+/// Alertmanager cannot be asked from here; the hint is what people need most at this point.
+fn alertmanager(config: &Config) -> Checked {
+    let url = format!("http://{}/alertmanager", config.listen);
+    if config.listen.ip().is_loopback() {
+        return Checked::warn(
+            "alertmanager",
+            format!("only an Alertmanager on this machine reaches {url}"),
+            "set NIGHTSHIFT_LISTEN and both tokens, or go on without alerts: watches hear faults too",
+        );
+    }
+    let found = format!("receiver: webhook_configs: [{{url: {url}, send_resolved: true}}]");
+    Checked::ok("alertmanager", found)
+}
+
+fn table(report: &[Checked], style: Style) -> String {
+    let mut text = String::new();
+    for Checked {
+        check,
+        level,
+        found,
+        next,
+    } in report
+    {
+        let (tone, word) = match level {
+            Level::Ok => (Tone::Good, "ok  "),
+            Level::Warn => (Tone::Warn, "warn"),
+            Level::Fail => (Tone::Bad, "fail"),
+        };
+        let mark = style.paint(tone, word);
+        let found = style.paint(Tone::Plain, found);
+        text.push_str(&format!("{mark}  {check:<14}  {found}\n"));
+        if !next.is_empty() {
+            text.push_str(&format!(
+                "{:22}{}\n",
+                "",
+                style.paint(Tone::Dim, &format!("→ {next}"))
+            ));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::SignedDuration;
+
+    #[test]
+    fn clocks_that_disagree_are_a_failure_and_unknown_ones_a_warning() {
+        for (skew, level) in [
+            (Some(SignedDuration::from_millis(900)), Level::Ok),
+            (Some(SignedDuration::from_secs(-6)), Level::Fail),
+            (Some(SignedDuration::from_secs(6)), Level::Fail),
+            (None, Level::Warn),
+        ] {
+            assert_eq!(clock_skew(skew).level, level, "{skew:?}");
+        }
+    }
+
+    #[test]
+    fn every_line_that_is_not_ok_names_the_next_step() {
+        let report = [
+            Checked::ok("cluster", "API server v1.34.1"),
+            Checked::fail(
+                "record",
+                "the store is not available",
+                "point DATABASE_URL elsewhere",
+            ),
+        ];
+        insta::assert_snapshot!(table(&report, Style::PLAIN));
+    }
+}

@@ -1,0 +1,92 @@
+//! The command line as people see it.
+
+use super::*;
+use clap::CommandFactory as _;
+
+/// Every command with all that is below it, for example `incidents list`.
+fn commands(command: &clap::Command, path: &str, all: &mut Vec<(String, clap::Command)>) {
+    for sub in command
+        .get_subcommands()
+        .filter(|sub| sub.get_name() != "help")
+    {
+        let path = format!("{path} {}", sub.get_name());
+        if sub.has_subcommands() {
+            commands(sub, &path, all);
+        } else {
+            all.push((path.trim().to_owned(), sub.clone()));
+        }
+    }
+}
+
+fn all() -> Vec<(String, clap::Command)> {
+    let mut all = Vec::new();
+    commands(&Cli::command(), "", &mut all);
+    all
+}
+
+#[test]
+fn the_command_line_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn help_names_every_command() {
+    insta::assert_snapshot!(Cli::command().render_long_help());
+}
+
+#[test]
+fn every_command_has_an_example_and_exit_codes() {
+    for (path, mut command) in all() {
+        let help = command.render_long_help().to_string();
+        assert!(help.contains("Examples:"), "{path} has no example");
+        assert!(
+            help.contains(&format!("nightshift {path}")),
+            "{path} shows no use of itself"
+        );
+        assert!(
+            help.contains("Exit codes:") || path == "completion",
+            "{path} names no exit code"
+        );
+    }
+}
+
+#[test]
+fn every_command_that_prints_data_takes_a_format() {
+    for (path, command) in all() {
+        let has = command
+            .get_arguments()
+            .any(|arg| arg.get_long() == Some("output"));
+        assert_eq!(
+            has,
+            !matches!(path.as_str(), "run" | "completion"),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn every_command_is_in_the_manual() {
+    let manual = include_str!("../../../../docs/cli.md");
+    for (path, _) in all() {
+        assert!(
+            manual.contains(&format!("nightshift {path}")),
+            "{path} is not in docs/cli.md"
+        );
+    }
+}
+
+#[test]
+fn secrets_of_the_environment_are_not_in_the_help() {
+    for (path, command) in all() {
+        for arg in command.get_arguments() {
+            let is_secret = arg
+                .get_env()
+                .is_some_and(|name| name.to_string_lossy().contains("TOKEN"));
+            assert!(
+                !is_secret || arg.is_hide_env_values_set(),
+                "{path} {}",
+                arg.get_id()
+            );
+        }
+    }
+}
