@@ -103,7 +103,7 @@ mod tests {
 
     /// An API server where everything is allowed but one verb, and nothing but reviews is posted.
     fn without(verb: &'static str) -> Clients {
-        Clients::from_service(service_fn(async move |request: Request<Body>| {
+        Clients::from_service(service_fn(move |request: Request<Body>| async move {
             assert_eq!(request.method(), Method::POST);
             assert_eq!(
                 request.uri().path(),
@@ -137,7 +137,7 @@ mod tests {
 
     #[tokio::test]
     async fn version_and_clock_come_with_one_answer() {
-        let clients = Clients::from_service(service_fn(async |request: Request<Body>| {
+        let clients = Clients::from_service(service_fn(|request: Request<Body>| async move {
             assert_eq!(request.uri().path(), "/version");
             let answer = Response::builder()
                 .header("Date", "Sun, 22 Nov 2020 08:00:10 GMT")
