@@ -58,42 +58,27 @@ fn key(object: &ObjectRef) -> Key {
 }
 
 impl<'s> Alerts<'s> {
-    /// Sorts the firing alerts; others are left out.
+    /// Sorts the firing alerts about objects of the snapshot; others are left out.
     pub(super) fn of(view: &View<'_>, signals: &'s [Signal]) -> Self {
-        let firing = signals.iter().filter(|signal| evidence(signal).is_some());
         let mut by_subject: BTreeMap<Key, Vec<&'s Signal>> = BTreeMap::new();
-        for signal in firing {
-            by_subject
-                .entry(key(&signal.subject))
-                .or_default()
-                .push(signal);
+        for signal in signals.iter().filter(|signal| evidence(signal).is_some()) {
+            let key = key(&signal.subject);
+            by_subject.entry(key).or_default().push(signal);
         }
         let mut by_owner: BTreeMap<ObjectRef, Vec<&'s Signal>> = BTreeMap::new();
-        let mut owners = BTreeMap::new();
-        if !by_subject.is_empty() {
-            let pods = view.snapshot.pods.iter().map(|o| o.reference());
-            let nodes = view.snapshot.nodes.iter().map(|o| o.reference());
-            let workloads = view.snapshot.workloads.iter().map(|o| o.reference());
-            for object in pods.chain(nodes).chain(workloads) {
-                if by_subject.contains_key(&key(&object)) {
-                    owners.insert(key(&object), view.owner(&object));
-                }
-            }
+        if by_subject.is_empty() {
+            return Self { by_owner };
         }
-        for (subject, signals) in &by_subject {
-            for signal in signals {
-                let owner = owners.get(subject).unwrap_or(&signal.subject).clone();
-                by_owner.entry(owner).or_default().push(signal);
+        let pods = view.snapshot.pods.iter().map(|o| o.reference());
+        let nodes = view.snapshot.nodes.iter().map(|o| o.reference());
+        let workloads = view.snapshot.workloads.iter().map(|o| o.reference());
+        for object in pods.chain(nodes).chain(workloads) {
+            if let Some(signals) = by_subject.get(&key(&object)) {
+                let all = by_owner.entry(view.owner(&object)).or_default();
+                all.extend(signals);
             }
         }
         Self { by_owner }
-    }
-
-    /// The firing alerts by owner; an owner that the snapshot does not show is the alert's subject.
-    pub(super) fn by_owner(&self) -> impl Iterator<Item = (&ObjectRef, &[&'s Signal])> {
-        self.by_owner
-            .iter()
-            .map(|(owner, all)| (owner, all.as_slice()))
     }
 
     /// Evidence of the alerts about this finding's owner whose name speaks of its class.
@@ -117,7 +102,7 @@ fn speaks_of(signal: &Signal, class: FaultClass) -> bool {
 }
 
 /// The fact that an alert fires; `None` for anything else.
-pub(super) fn evidence(signal: &Signal) -> Option<Evidence> {
+fn evidence(signal: &Signal) -> Option<Evidence> {
     let SignalBody::Alert(alert) = &signal.body else {
         return None;
     };
@@ -133,7 +118,6 @@ mod tests {
     use crate::diagnose::{Diagnosed, diagnose};
     use crate::signal::Alert;
     use crate::testkit::{self, World};
-    use crate::world::Source;
 
     const AT: &str = "2026-01-05T10:00:00Z";
 
@@ -199,54 +183,22 @@ mod tests {
     }
 
     #[test]
-    fn an_alert_about_a_healthy_owner_is_unexplained_and_a_persons_case() {
+    fn an_alert_about_a_healthy_or_unknown_object_makes_no_diagnosis() {
         let world = testkit::world(AT)
             .deployment("demo", "cart")
             .revision(1)
             .pod("cart-1-a");
-        for kind in [Kind::Pod, Kind::Deployment] {
-            let name = if kind == Kind::Pod {
-                "cart-1-a"
-            } else {
-                "cart"
-            };
-            let diagnosed = heard(world.clone(), alert("HighLatency", true, kind, name));
-            assert_eq!(diagnosed.diagnoses.len(), 1);
-            let diagnosis = &diagnosed.diagnoses[0];
-            assert_eq!(diagnosis.class, FaultClass::Unexplained);
-            assert_eq!(diagnosis.owner.to_string(), "Deployment demo/cart");
-            assert_eq!(diagnosis.confidence.0, 50);
-            assert!(
-                diagnosis
-                    .evidence
-                    .iter()
-                    .all(|e| !e.fact.contains("delete"))
-            );
+        for name in ["cart-1-a", "ghost"] {
+            let alert = alert("KubePodCrashLooping", true, Kind::Pod, name);
+            assert_eq!(heard(world.clone(), alert).diagnoses, []);
         }
     }
 
     #[test]
-    fn an_alert_about_something_unknown_keeps_its_own_subject() {
-        let world = testkit::world(AT).unseen(Source::Pods);
-        let diagnosed = heard(world, alert("HighLatency", true, Kind::Pod, "ghost"));
-        assert_eq!(diagnosed.diagnoses[0].owner.to_string(), "Pod demo/ghost");
-        assert_eq!(diagnosed.diagnoses[0].blind.len(), 1);
-    }
-
-    #[test]
-    fn a_resolved_alert_and_an_alert_about_a_victim_are_not_unexplained() {
-        let healthy = testkit::world(AT).deployment("demo", "cart").pod("cart-a");
-        let resolved = alert("HighLatency", false, Kind::Deployment, "cart");
-        assert_eq!(heard(healthy, resolved).diagnoses, []);
-        let victim = testkit::world(AT)
-            .node("node1")
-            .condition("Ready", "False", "KubeletNotReady", 90)
-            .deployment("demo", "cart")
-            .revision(1)
-            .pod("cart-1-a")
-            .crash_loop(1, "Error", 20, 3);
-        let diagnosed = heard(victim, alert("HighLatency", true, Kind::Pod, "cart-1-a"));
-        let classes: Vec<_> = diagnosed.diagnoses.iter().map(|d| d.class).collect();
-        assert_eq!(classes, [FaultClass::NodeNotReady]);
+    fn the_text_of_an_alert_is_no_evidence() {
+        let alert = alert("KubePodCrashLooping", true, Kind::Pod, "cart-1-a");
+        let diagnosed = heard(crashing(), alert);
+        let mut facts = diagnosed.diagnoses[0].evidence.iter().map(|e| &e.fact);
+        assert!(facts.all(|fact| !fact.contains("delete")));
     }
 }

@@ -12,8 +12,6 @@ enum When {
     Contradicted,
     /// A source that belongs to the diagnosis was not seen.
     Blind,
-    /// No detector explains the alert.
-    OnlyAlert,
 }
 
 /// One row.
@@ -34,34 +32,31 @@ const fn row(when: When, at_most: u8, text: &'static str) -> Row {
     }
 }
 
+/// What one source alone can give at most.
+pub const ONE_SOURCE: Confidence = Confidence(70);
+
 /// The table. Of the rows that apply, the lowest counts. Acting alone needs more than 75, so one
 /// source alone, a contradiction or a blind spot is always a person's case.
 pub const TABLE: &[Row] = &[
-    row(When::Agree(1), 70, "one source alone"),
+    row(When::Agree(1), ONE_SOURCE.0, "one source alone"),
     row(When::Agree(2), 85, "two independent sources agree"),
     row(When::Agree(3), 92, "three independent sources agree"),
     row(When::Agree(4), 97, "four or more independent sources agree"),
     row(When::Contradicted, 60, "something speaks against it"),
     row(When::Blind, 70, "a source that belongs to it was not seen"),
-    row(When::OnlyAlert, 50, "no detector explains the alert"),
 ];
 
 /// The largest number of sources that the table tells apart.
 const MOST_SOURCES: usize = 4;
 
 /// The confidence of evidence, with the rows that applied.
-pub(super) fn confidence(
-    evidence: &[Evidence],
-    blind: bool,
-    only_alert: bool,
-) -> (Confidence, Vec<String>) {
+pub(super) fn confidence(evidence: &[Evidence], blind: bool) -> (Confidence, Vec<String>) {
     let supporting = evidence.iter().filter(|e| e.supports);
     let sources: BTreeSet<EvidenceSource> = supporting.map(|e| e.source).collect();
     let applies = |row: &&Row| match row.when {
         When::Agree(count) => count == sources.len().min(MOST_SOURCES),
         When::Contradicted => evidence.iter().any(|e| !e.supports),
         When::Blind => blind,
-        When::OnlyAlert => only_alert,
     };
     let rows: Vec<&Row> = TABLE.iter().filter(applies).collect();
     let lowest = rows.iter().map(|row| row.at_most).min().unwrap_or_default();
@@ -90,36 +85,32 @@ mod tests {
     fn every_row_of_the_table_is_reached() {
         use EvidenceSource::{Alert, Change, Event, Log, Status};
         let yes = |source| evidence(source, true);
-        let table: &[(Vec<Evidence>, bool, bool, u8)] = &[
-            (vec![], false, false, 0),
-            (vec![yes(Status)], false, false, 70),
-            (vec![yes(Status), yes(Status)], false, false, 70),
-            (vec![yes(Status), yes(Event)], false, false, 85),
-            (vec![yes(Status), yes(Event), yes(Log)], false, false, 92),
+        let table: &[(Vec<Evidence>, bool, u8)] = &[
+            (vec![], false, 0),
+            (vec![yes(Status)], false, 70),
+            (vec![yes(Status), yes(Status)], false, 70),
+            (vec![yes(Status), yes(Event)], false, 85),
+            (vec![yes(Status), yes(Event), yes(Log)], false, 92),
             (
                 vec![yes(Status), yes(Event), yes(Log), yes(Change)],
-                false,
                 false,
                 97,
             ),
             (
                 vec![yes(Status), yes(Event), yes(Log), yes(Change), yes(Alert)],
                 false,
-                false,
                 97,
             ),
             (
                 vec![yes(Status), yes(Event), evidence(Event, false)],
                 false,
-                false,
                 60,
             ),
-            (vec![yes(Status), yes(Event)], true, false, 70),
-            (vec![yes(Alert)], false, true, 50),
+            (vec![yes(Status), yes(Event)], true, 70),
         ];
         let mut reached = BTreeSet::new();
-        for (evidence, blind, only_alert, expected) in table {
-            let (confidence, rows) = confidence(evidence, *blind, *only_alert);
+        for (evidence, blind, expected) in table {
+            let (confidence, rows) = confidence(evidence, *blind);
             assert_eq!(confidence.0, *expected, "{rows:?}");
             reached.extend(rows);
         }

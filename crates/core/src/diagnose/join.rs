@@ -3,7 +3,7 @@
 
 use super::alerts::Alerts;
 use super::change::{self, Fault};
-use super::confidence::confidence;
+use super::confidence::{self, confidence};
 use super::detectors::{detect_in, owner_sources};
 use super::evidence::{Diagnosis, Evidence, Finding};
 use super::{FaultClass, View};
@@ -19,8 +19,10 @@ const MAX_FINDINGS: usize = 3;
 /// Other faults and victims that are named in a path.
 const MAX_NAMED: usize = 5;
 
-/// An alert that nothing explains: the detectors get a minute to see what it speaks of.
-const PERSISTENCE_UNEXPLAINED: SignedDuration = SignedDuration::from_secs(60);
+/// A diagnosis that is not sure enough to act alone goes to a person. It gets at least this long
+/// before: the kubelet's Events follow its status, a second kill follows a first one, and what
+/// speaks against a fault often means that it is passing.
+const PERSISTENCE_UNSURE: SignedDuration = SignedDuration::from_secs(60);
 
 /// All that is wrong, one diagnosis an owner in order of the owners, and who could not look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,8 +34,8 @@ pub struct Diagnosed {
 }
 
 /// What is wrong in the snapshot, and why. Alerts add evidence where their name is known to speak
-/// of the class that was found; a firing one about an owner without any finding is
-/// [`FaultClass::Unexplained`].
+/// of the class that was found. One about an owner without any finding makes no diagnosis: whether
+/// the snapshot shows all of that owner is for the caller to know.
 pub fn diagnose(snapshot: &Snapshot, alerts: &[Signal]) -> Diagnosed {
     let view = View::of(snapshot);
     let report = detect_in(&view);
@@ -55,10 +57,8 @@ pub fn diagnose(snapshot: &Snapshot, alerts: &[Signal]) -> Diagnosed {
         }
     }
     let alerts = Alerts::of(&view, alerts);
-    let mut explained: BTreeSet<ObjectRef> = groups.keys().cloned().collect();
-    explained.extend(victims.values().flatten().map(|f| f.owner.clone()));
     let none = Vec::new();
-    let mut diagnoses: Vec<Diagnosis> = groups
+    let diagnoses = groups
         .into_iter()
         .filter_map(|(owner, findings)| {
             let is_node = owner.kind == Kind::Node;
@@ -66,9 +66,6 @@ pub fn diagnose(snapshot: &Snapshot, alerts: &[Signal]) -> Diagnosed {
             join(&view, findings, mine.unwrap_or(&none), &alerts)
         })
         .collect();
-    let unexplained = alerts.by_owner().filter(|(o, _)| !explained.contains(o));
-    diagnoses.extend(unexplained.map(|(owner, signals)| only_alerts(&view, owner, signals)));
-    diagnoses.sort_by(|a, b| a.owner.cmp(&b.owner));
     Diagnosed {
         diagnoses,
         blind: report.blind,
@@ -154,7 +151,13 @@ fn join(
     evidence.extend(alerts.agreeing(&winner));
     let evidence = numbered(evidence);
     let blind = blind_to(view, &relevant(&winner));
-    let (confidence, confidence_rows) = confidence(&evidence, !blind.is_empty(), false);
+    let (confidence, confidence_rows) = confidence(&evidence, !blind.is_empty());
+    let unsure = confidence <= confidence::ONE_SOURCE;
+    let least = if unsure {
+        PERSISTENCE_UNSURE
+    } else {
+        SignedDuration::ZERO
+    };
     Some(Diagnosis {
         since: fault.since,
         class: winner.class,
@@ -162,7 +165,7 @@ fn join(
         owner: winner.owner,
         subject: winner.subject,
         container: winner.container,
-        persistence: winner.persistence,
+        persistence: winner.persistence.max(least),
         path,
         changes,
         evidence,
@@ -255,41 +258,6 @@ fn path(
         winner.subject, winner.class, winner.reason
     ));
     path
-}
-
-/// The diagnosis of alerts that nothing explains.
-fn only_alerts(view: &View<'_>, owner: &ObjectRef, signals: &[&Signal]) -> Diagnosis {
-    let evidence = numbered(
-        signals
-            .iter()
-            .filter_map(|s| super::alerts::evidence(s))
-            .collect(),
-    );
-    let heard = signals.iter().map(|s| s.heard_at).min();
-    let since = evidence.iter().filter_map(|e| e.at).min().or(heard);
-    let mut needs = BTreeSet::from([Source::Events, Source::Nodes, Source::Pods]);
-    needs.extend(owner_sources(owner));
-    let blind = blind_to(view, &needs);
-    let (confidence, confidence_rows) = confidence(&evidence, !blind.is_empty(), true);
-    Diagnosis {
-        class: FaultClass::Unexplained,
-        reason: "alert".to_owned(),
-        owner: owner.clone(),
-        subject: signals
-            .first()
-            .map_or_else(|| owner.clone(), |s| s.subject.clone()),
-        container: None,
-        since: since.unwrap_or(view.now()).min(view.now()),
-        persistence: PERSISTENCE_UNEXPLAINED,
-        path: vec![format!(
-            "an alert speaks of {owner} and no detector finds anything there"
-        )],
-        changes: Vec::new(),
-        evidence,
-        confidence,
-        confidence_rows,
-        blind,
-    }
 }
 
 #[cfg(test)]
@@ -522,20 +490,15 @@ mod tests {
 
     #[test]
     fn a_contradiction_is_a_persons_case() {
-        let world = pull(cart())
-            .event(
-                "Pulled",
-                "Successfully pulled image \"img.test/cart:1\" in 1s",
-            )
-            .seen(1, 1, 1);
+        let world = cart()
+            .waiting("CreateContainerConfigError", "configmap \"cart\" not found")
+            .event("Failed", "Error: configmap \"cart\" not found")
+            .config_map("demo", "cart");
         let diagnosis = only(world);
         assert_eq!(diagnosis.confidence.0, 60);
-        assert!(
-            diagnosis
-                .confidence_rows
-                .iter()
-                .any(|row| row.contains("against"))
-        );
+        assert_eq!(diagnosis.persistence, PERSISTENCE_UNSURE);
+        let mut rows = diagnosis.confidence_rows.iter();
+        assert!(rows.any(|row| row.contains("against")));
     }
 
     #[test]
@@ -562,5 +525,12 @@ mod tests {
         assert_eq!(diagnosis.persistence.as_secs(), 30);
         let sources: Vec<_> = diagnosis.evidence.iter().map(|e| e.source).collect();
         assert_eq!(sources, [EvidenceSource::Status, EvidenceSource::Event]);
+    }
+
+    #[test]
+    fn what_is_not_sure_waits_for_more_evidence() {
+        let diagnosis = only(cart().crash_loop(1, "Error", 20, 3));
+        assert_eq!(diagnosis.confidence.0, 70);
+        assert_eq!(diagnosis.persistence, PERSISTENCE_UNSURE);
     }
 }

@@ -85,7 +85,7 @@ fn add(world: World, name: &str, plan: &PodPlan) -> World {
             "Failed",
             "Failed to pull image \"img.test/cart:1\": not found",
         ),
-        ("Pulled", "Successfully pulled image \"img.test/cart:1\""),
+        ("Started", "Started container app"),
         (
             "BackOff",
             "Back-off restarting failed container app in pod x",

@@ -2,6 +2,7 @@
 //! wakes nobody. It may let too much through; it must never hold back what a detector would find
 //! (tested as a property over every detector).
 
+use super::view::is_restart;
 use crate::world::{ContainerStatus, Event, Kind, Node, Object, Pod, Workload};
 
 /// Reasons of Events that some detector reads as trouble. `Killing` and `NodeNotReady` are sent
@@ -109,7 +110,7 @@ fn event_shows(event: &Event) -> bool {
     };
     // A pod that is deleted is killed too; only a probe's kill is trouble.
     let healthy_kill = event.reason == "Killing" && !event.message.contains("probe");
-    about && !healthy_kill && TROUBLE.contains(&event.reason.as_str())
+    about && !healthy_kill && (is_restart(event) || TROUBLE.contains(&event.reason.as_str()))
 }
 
 #[cfg(test)]
@@ -149,6 +150,7 @@ mod tests {
             .waiting("ContainerCreating", "")
             .event("Pulling", "Pulling image \"img.test/cart:2\"")
             .event("Killing", "Stopping container app")
+            .event("Started", "Started container app")
             .pod("cart-2-b")
             .unready();
         assert_eq!(symptoms(world), Vec::<String>::new());

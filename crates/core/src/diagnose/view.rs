@@ -281,6 +281,27 @@ pub(super) fn concerns(event: &Event, container: &str) -> bool {
             .is_some_and(|(_, name)| name.trim_end_matches('}') == container)
 }
 
+/// The newest event that says that the container was started again: the kubelet's back-off, or a
+/// start that is not the first.
+pub(super) fn restart_event<'a>(
+    view: &View<'a>,
+    pod: &ObjectRef,
+    container: &str,
+) -> Option<&'a Event> {
+    let events = view.agreeing(pod, &["BackOff", "Started"]);
+    let says = |e: &&Event| match e.reason.as_str() {
+        "BackOff" => e.message.contains("restarting"),
+        _ => is_restart(e),
+    };
+    let mut events = events.into_iter().filter(|e| concerns(e, container));
+    events.find(says)
+}
+
+/// Whether the event says that a container was started not for the first time.
+pub(super) fn is_restart(event: &Event) -> bool {
+    event.reason == "Started" && event.times() > 1
+}
+
 /// When an event was first seen, whichever form it has.
 pub(super) fn first_seen(event: &Event) -> Option<Timestamp> {
     event
@@ -415,6 +436,21 @@ mod tests {
         event.involved_object.field_path = "spec.containers{app}".to_owned();
         assert!(concerns(&event, "app"));
         assert!(!concerns(&event, "sidecar"));
+    }
+
+    #[test]
+    fn a_second_start_is_a_restart_and_a_first_one_is_not() {
+        let world = testkit::world(AT).deployment("demo", "cart").pod("cart-a");
+        let started = |times: i64| {
+            let world = world.clone().event("Started", "Started container app");
+            world.seen(60, 5, times).snapshot()
+        };
+        for (times, expected) in [(1, false), (2, true)] {
+            let snapshot = started(times);
+            let view = View::of(&snapshot);
+            let event = restart_event(&view, &snapshot.pods[0].reference(), "app");
+            assert_eq!(event.is_some(), expected);
+        }
     }
 
     #[test]

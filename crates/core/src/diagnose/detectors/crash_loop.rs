@@ -2,7 +2,7 @@
 
 use super::Detector;
 use super::oom::killed;
-use crate::diagnose::view::{View, concerns, first_seen};
+use crate::diagnose::view::{View, first_seen, restart_event};
 use crate::diagnose::{Evidence, FaultClass, Finding};
 use crate::world::pod::Terminated;
 use crate::world::{ContainerStatus, ObjectRef, Pod, Source};
@@ -86,12 +86,10 @@ impl CrashLoop {
             .or(ended_at)
             .unwrap_or_else(|| view.waiting_since(pod, container))
             .min(view.now());
-        let back_off = view.agreeing(&subject, &["BackOff"]).into_iter();
-        for event in back_off
-            .filter(|e| e.message.contains("restarting") && concerns(e, &container.name))
-            .take(1)
-        {
-            since = first_seen(event).map_or(since, |first| first.min(since));
+        if let Some(event) = restart_event(view, &subject, &container.name) {
+            if event.reason == "BackOff" {
+                since = first_seen(event).map_or(since, |first| first.min(since));
+            }
             evidence.push(Evidence::event(event, &subject));
         }
         evidence.extend(last_words(view, &subject, container, end));

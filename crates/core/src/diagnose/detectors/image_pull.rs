@@ -148,9 +148,6 @@ impl ImagePull {
                 evidence.push(Evidence::event(event, &subject));
             }
         }
-        let last = evidence.iter().filter_map(|e| e.at).max().unwrap_or(since);
-        let pulled = view.against(&subject, &["Pulled"], last);
-        evidence.extend(pulled.into_iter().filter(|e| e.fact.contains(image)));
         Some(Finding {
             detector: self.name().to_owned(),
             class: FaultClass::ImagePullFailure,
@@ -264,30 +261,6 @@ mod tests {
         );
         assert_eq!(findings[0].reason, "invalid_name");
         assert_eq!(findings[0].owner.to_string(), "Deployment demo/cart");
-    }
-
-    #[test]
-    fn an_image_that_was_pulled_meanwhile_speaks_against_it() {
-        let findings = found(
-            &ImagePull,
-            pod()
-                .waiting("ErrImagePull", "not found")
-                .event(
-                    "Failed",
-                    "Failed to pull image \"img.test/cart:1\": not found",
-                )
-                .event(
-                    "Pulled",
-                    "Successfully pulled image \"img.test/cart:1\" in 1s",
-                )
-                .seen(1, 1, 1),
-        );
-        let against: Vec<_> = findings[0]
-            .evidence
-            .iter()
-            .filter(|e| !e.supports)
-            .collect();
-        assert_eq!(against.len(), 1);
     }
 
     #[test]

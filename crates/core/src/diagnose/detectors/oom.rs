@@ -2,14 +2,15 @@
 //! (`OOMKilled`): an exit with 137 is any SIGKILL, a probe's too.
 
 use super::Detector;
-use crate::diagnose::view::{View, concerns, first_seen};
+use crate::diagnose::view::{View, first_seen, restart_event};
 use crate::diagnose::{Evidence, FaultClass, Finding};
 use crate::world::pod::Terminated;
 use crate::world::{ContainerStatus, Kind, ObjectRef, Pod, Source};
 use jiff::{SignedDuration, Timestamp};
 
-/// None: the kill has happened, and waiting does not make the limit larger.
-const PERSISTENCE: SignedDuration = SignedDuration::ZERO;
+/// The kill has happened, and waiting does not make the limit larger; but the kubelet's Events about
+/// it follow within seconds.
+const PERSISTENCE: SignedDuration = SignedDuration::from_secs(10);
 
 /// A system-wide OOM this close to the end is the likelier cause: the node was full, not the limit
 /// too low.
@@ -69,12 +70,10 @@ impl Oom {
             ),
         )];
         let mut since = at;
-        let back_off = view.agreeing(&subject, &["BackOff"]).into_iter();
-        for event in back_off
-            .filter(|e| e.message.contains("restarting") && concerns(e, &container.name))
-            .take(1)
-        {
-            since = first_seen(event).map_or(since, |first| first.min(since));
+        if let Some(event) = restart_event(view, &subject, &container.name) {
+            if event.reason == "BackOff" {
+                since = first_seen(event).map_or(since, |first| first.min(since));
+            }
             evidence.push(Evidence::event(event, &subject));
         }
         if limit.is_none() {
@@ -159,6 +158,15 @@ mod tests {
             .since
             .duration_until(AT.parse().expect("a time"));
         assert_eq!(age.as_secs(), 300);
+    }
+
+    #[test]
+    fn a_second_start_of_the_container_agrees() {
+        let world = pod()
+            .ended(137, "OOMKilled", 5, 1)
+            .event("Started", "Started container app")
+            .seen(3600, 4, 2);
+        assert_eq!(found(&Oom, world)[0].evidence.len(), 2);
     }
 
     #[test]

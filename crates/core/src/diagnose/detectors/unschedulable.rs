@@ -96,8 +96,6 @@ impl Unschedulable {
         )];
         let events = view.agreeing(&subject, &["FailedScheduling"]);
         evidence.extend(events.first().map(|e| Evidence::event(e, &subject)));
-        let last = events.first().and_then(|e| e.last_seen()).unwrap_or(since);
-        evidence.extend(view.against(&subject, &["Scheduled"], last));
         Some(Finding {
             detector: self.name().to_owned(),
             class: FaultClass::Unschedulable,
@@ -223,17 +221,6 @@ mod tests {
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].evidence.len(), 2);
         assert_eq!(findings[0].reason, "resources");
-    }
-
-    #[test]
-    fn a_pod_that_was_scheduled_meanwhile_speaks_against_it() {
-        let world = pod()
-            .unscheduled(FULL)
-            .event("FailedScheduling", FULL)
-            .event("Scheduled", "Successfully assigned demo/cart-1-a to node1")
-            .seen(1, 1, 1);
-        let evidence = &found(&Unschedulable, world)[0].evidence;
-        assert_eq!(evidence.iter().filter(|e| !e.supports).count(), 1);
     }
 
     #[test]

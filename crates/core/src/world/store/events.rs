@@ -21,6 +21,8 @@ pub const MAX_EVENT_AGE: SignedDuration = SignedDuration::from_hours(2);
 const KEPT_NORMAL_EVENTS: &[&str] = &[
     "BackOff",
     "Killing",
+    "NodeReady",
+    "NodeSchedulable",
     "NotTriggerScaleUp",
     "SandboxChanged",
     "TaintManagerEviction",
