@@ -331,7 +331,7 @@ fn an_alert_about_something_healthy_goes_to_a_person_and_nothing_is_done() {
     });
     story.alert(true);
     let waiting = story.last().waiting_for.clone().unwrap_or_default();
-    assert!(waiting.contains("no detector explains"), "{waiting}");
+    assert!(waiting.contains("an alert fires"), "{waiting}");
     story.pass(300);
     assert_eq!(story.last().phase, Phase::Waiting, "it still fires");
     story.alert(false);
