@@ -153,3 +153,64 @@ where
         });
     BoxService::new(Timeout::new(whole, WRITE_TIMEOUT))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    fn request(method: &str) -> Request<Body> {
+        let request = Request::builder().method(method).uri("/api/v1/pods");
+        request.body(Body::empty()).unwrap()
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what the two clients let through"
+    )]
+    async fn sent(client: &Client, method: &str) -> Result<u16, String> {
+        let answer = client.send(request(method)).await;
+        answer
+            .map(|answer| answer.status().as_u16())
+            .map_err(|error| error.to_string())
+    }
+
+    fn server(status: u16) -> (Clients, Arc<AtomicU32>) {
+        let calls = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&calls);
+        let service = tower::service_fn(move |_: Request<Body>| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let answer = Response::builder().status(status).body(Body::empty());
+            async { Ok::<_, BoxError>(answer?) }
+        });
+        (Clients::from_service(service), calls)
+    }
+
+    #[tokio::test]
+    async fn the_reading_client_sends_only_gets() {
+        let (clients, calls) = server(200);
+        assert_eq!(sent(&clients.read, "GET").await, Ok(200));
+        let refused = sent(&clients.read, "DELETE").await.unwrap_err();
+        assert!(refused.contains("read-only"), "{refused}");
+        assert_eq!(calls.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_without_an_answer_is_given_up_in_time() {
+        let hangs = tower::service_fn(|_: Request<Body>| {
+            std::future::pending::<Result<Response<Body>, BoxError>>()
+        });
+        let clients = Clients::from_service(hangs);
+        let before = tokio::time::Instant::now();
+        assert!(sent(&clients.write, "PATCH").await.is_err());
+        assert_eq!(before.elapsed().as_secs(), WRITE_TIMEOUT.as_secs());
+    }
+
+    #[tokio::test]
+    async fn a_refused_write_is_not_repeated() {
+        let (clients, calls) = server(429);
+        assert_eq!(sent(&clients.write, "POST").await, Ok(429));
+        assert_eq!(calls.load(Ordering::Relaxed), 1);
+    }
+}

@@ -134,3 +134,71 @@ impl Drop for Hearing {
         self.0.emptied.notify_waiters();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt as _;
+    use jiff::Timestamp;
+
+    fn subject(name: &str, second: i64) -> Heard {
+        let subject = ObjectRef {
+            name: name.to_owned(),
+            ..ObjectRef::default()
+        };
+        let at = Timestamp::from_second(second).unwrap();
+        Heard::Subject { subject, at }
+    }
+
+    #[tokio::test]
+    async fn news_of_one_subject_collapse_and_keep_the_first_time_and_place() {
+        let (sender, mut hearing) = mailbox();
+        for heard in [subject("a", 1), subject("b", 2), subject("a", 3)] {
+            sender.send(heard).await;
+        }
+        sender.close();
+        assert_eq!(hearing.recv().await, Some(subject("a", 1)));
+        assert_eq!(hearing.recv().await, Some(subject("b", 2)));
+        assert_eq!(hearing.recv().await, None);
+    }
+
+    #[tokio::test]
+    async fn of_a_source_only_its_newest_state_is_told() {
+        let (sender, mut hearing) = mailbox();
+        let source = Source::Pods;
+        let why = String::new();
+        sender.send(Heard::Blind { source, why }).await;
+        sender.send(Heard::Sees { source }).await;
+        assert_eq!(hearing.recv().await, Some(Heard::Sees { source }));
+        assert_eq!(hearing.recv().now_or_never(), None);
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_makes_the_sender_wait_and_loses_nothing() {
+        let (sender, mut hearing) = mailbox();
+        for number in 0..CAPACITY {
+            sender.send(subject(&number.to_string(), 0)).await;
+        }
+        let mut late = Box::pin(sender.send(subject("late", 0)));
+        assert_eq!((&mut late).now_or_never(), None, "it waits");
+        assert_eq!(hearing.recv().await, Some(subject("0", 0)));
+        late.await;
+        sender.close();
+        let mut last = None;
+        while let Some(heard) = hearing.recv().await {
+            last = Some(heard);
+        }
+        assert_eq!(last, Some(subject("late", 0)));
+    }
+
+    #[tokio::test]
+    async fn without_a_receiver_nobody_waits() {
+        let (sender, hearing) = mailbox();
+        for number in 0..CAPACITY {
+            sender.send(subject(&number.to_string(), 0)).await;
+        }
+        let late = sender.send(subject("late", 0));
+        drop(hearing);
+        late.await;
+    }
+}

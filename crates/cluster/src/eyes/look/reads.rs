@@ -56,11 +56,19 @@ impl<'a> Look<'a> {
         let resource = resource_of(&object.kind)?;
         let reader = &self.shared.reader;
         let path = resource.object(&object.namespace, &object.name);
+        let name = object.name.clone();
         let expected: Vec<Object> = self.world.find(object).cloned().into_iter().collect();
         let limit = reader.limits.request;
         let content = async move {
             let found = match reader.get(&path, Form::Full.of_watch(), limit).await {
-                Ok(answer) => vec![(resource.decode)(&answer, &resource.kind)?],
+                Ok(answer) => {
+                    let object = (resource.decode)(&answer, &resource.kind)?;
+                    if object.meta().name != name {
+                        let why = format!("the answer for {name} is not about it");
+                        return Err(FetchError::Transport(why));
+                    }
+                    vec![object]
+                }
                 Err(error) if error.is_not_found() => Vec::new(),
                 Err(error) => return Err(error),
             };
