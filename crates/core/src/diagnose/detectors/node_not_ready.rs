@@ -10,8 +10,12 @@ use jiff::SignedDuration;
 /// so a minute is not lost.
 const PERSISTENCE: SignedDuration = SignedDuration::from_secs(60);
 
-/// A node this young is still joining: its network comes up last.
+/// A node this young that was never ready is still joining: its network comes up last.
 const JOINING: SignedDuration = SignedDuration::from_secs(120);
+
+/// A kubelet registers its node with a first Ready condition within this time; a later change of
+/// the condition means that the node has been ready before.
+const REGISTERING: SignedDuration = SignedDuration::from_secs(5);
 
 /// An event may be written this much before the condition that it speaks of.
 const EARLY: SignedDuration = SignedDuration::from_secs(60);
@@ -38,20 +42,20 @@ impl NodeNotReady {
     fn judge(&self, view: &View<'_>, node: &Node) -> Option<Finding> {
         let created = node.metadata.creation_timestamp.unwrap_or(view.now());
         let leaving = node.metadata.deletion_timestamp.is_some();
-        if node.is_ready() || leaving || view.age(created) < JOINING {
+        let condition = node.condition("Ready");
+        let changed = condition.and_then(|c| c.last_transition_time);
+        let never_ready = changed.is_none_or(|at| at.duration_since(created) <= REGISTERING);
+        let joining = never_ready && view.age(created) < JOINING;
+        if node.is_ready() || leaving || joining {
             return None;
         }
         let subject = node.reference();
-        let condition = node.condition("Ready");
         let (reason, fact) = match condition {
             Some(c) if c.status == "Unknown" => ("unreachable", &*c.message),
             Some(c) => ("not_ready", &*c.message),
             None => ("no_condition", "the node has no Ready condition"),
         };
-        let since = condition
-            .and_then(|c| c.last_transition_time)
-            .unwrap_or(created)
-            .min(view.now());
+        let since = changed.unwrap_or(created).min(view.now());
         let status = condition.map_or("absent", |c| &*c.status);
         let fact = format!("Ready is {status}: {fact}");
         let mut evidence = vec![Evidence::status(subject.clone(), Some(since), &fact)];
@@ -105,6 +109,12 @@ mod tests {
                 node().edit_node(|n| n.status.conditions.clear()),
                 "no_condition",
             ),
+            (
+                node()
+                    .age(60)
+                    .condition("Ready", "False", "KubeletNotReady", 30),
+                "not_ready",
+            ),
         ];
         for (world, expected) in table {
             let findings = found(&NodeNotReady, world);
@@ -147,7 +157,10 @@ mod tests {
         let sick = || node().condition("Ready", "False", "KubeletNotReady", 30);
         for world in [
             node(),
-            sick().age(60),
+            node()
+                .age(60)
+                .condition("Ready", "False", "KubeletNotReady", 58),
+            node().age(60).edit_node(|n| n.status.conditions.clear()),
             sick().edit_node(|n| n.metadata.deletion_timestamp = n.metadata.creation_timestamp),
         ] {
             assert_eq!(found(&NodeNotReady, world), []);
