@@ -92,8 +92,9 @@ pub enum ConfigError {
 const PREFIX: &str = "NIGHTSHIFT_";
 /// Ours, but no keys of the file: where the file is, and the crash tests' switch.
 const NO_KEYS: [&str; 2] = ["NIGHTSHIFT_CONFIG", "NIGHTSHIFT_FAILPOINT"];
-/// Kubernetes sets these in every pod of a namespace with a Service called `nightshift`.
-const SERVICE_LINKS: [&str; 2] = ["NIGHTSHIFT_SERVICE_", "NIGHTSHIFT_PORT"];
+/// Not ours: what Kubernetes sets in every pod of a namespace with a Service called `nightshift`, and
+/// what this repository's own tools read.
+const OTHERS: [&str; 3] = ["NIGHTSHIFT_SERVICE_", "NIGHTSHIFT_PORT", "NIGHTSHIFT_LAB"];
 
 /// The environment of this process; variables that are not text are no settings of ours.
 pub fn environment() -> Env {
@@ -215,7 +216,7 @@ fn invalid(key: &'static str, why: impl Into<String>) -> Result<(), ConfigError>
 
 fn refuse_unknown(env: &Env) -> Result<(), ConfigError> {
     let ours = |name: &str| {
-        name.starts_with(PREFIX) && !SERVICE_LINKS.iter().any(|link| name.starts_with(link))
+        name.starts_with(PREFIX) && !OTHERS.iter().any(|other| name.starts_with(other))
     };
     let known = |name: &str| NO_KEYS.contains(&name) || Config::VARIABLES.contains(&name);
     match env.keys().find(|name| ours(name) && !known(name)) {

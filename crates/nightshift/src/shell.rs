@@ -17,6 +17,7 @@ pub use port::Port;
 use crate::journal::Seq;
 use crate::metrics::Metrics;
 use crate::store::{Commit, Store, StoreError};
+use crate::telemetry::event;
 use effects::Effects;
 use handle::Submitted;
 use jiff::{SignedDuration, Timestamp};
@@ -152,13 +153,8 @@ impl Shell {
             self.phases.insert(incident.id.clone(), incident.phase);
         }
         let start = Input::Start(Box::new(checkpoint));
-        let ended = match self.turn(start.into()).await {
-            Ok(()) => self.listen().await,
-            Err(fatal) => Err(fatal),
-        };
-        self.health.send_replace(Health::Stopped);
-        self.effects.abandon();
-        ended
+        self.turn(start.into()).await?;
+        self.listen().await
     }
 
     /// Hears one thing after another. Answers come first: they are what running work waits for.
@@ -224,6 +220,7 @@ impl Shell {
         }
         let seq = self.commit(&input, &decision, &mut reply).await?;
         self.metrics.observe(&input, &decision, self.told);
+        decision.batch.entries.iter().for_each(event::recorded);
         if let Some(reply) = reply {
             reply.ok(seq);
         }

@@ -41,7 +41,15 @@ fn filter(level: LogLevel) -> EnvFilter {
 /// Named events.
 pub(crate) mod event {
     use jiff::Timestamp;
+    use nightshift_core::ids::IncidentId;
+    use nightshift_core::record::Entry;
     use nightshift_core::world::Source;
+
+    /// One row of the record, after its commit.
+    pub(crate) fn recorded(entry: &Entry) {
+        let incident = entry.incident.as_ref().map_or("", IncidentId::as_str);
+        tracing::info!(incident, kind = ?entry.kind, text = entry.text, "recorded");
+    }
 
     pub(crate) fn source_blind(source: Source, why: &str) {
         tracing::warn!(?source, why, "source is blind");

@@ -85,6 +85,7 @@ fn variables_that_kubernetes_sets_are_no_mistake() {
         ("NIGHTSHIFT_SERVICE_HOST", "10.0.0.1"),
         ("NIGHTSHIFT_PORT", "tcp://10.0.0.1:8080"),
         ("NIGHTSHIFT_PORT_8080_TCP_ADDR", "10.0.0.1"),
+        ("NIGHTSHIFT_LAB_BUILD", "/somewhere"),
     ];
     assert!(parse("", &links).is_ok());
 }

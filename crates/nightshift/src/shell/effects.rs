@@ -56,13 +56,6 @@ impl Effects {
         self.writes.is_empty()
     }
 
-    /// Gives up everything that still runs. A write among it stays a recorded intent without a
-    /// result, which the next start reads back.
-    pub(super) fn abandon(&self) {
-        self.abandoned.cancel();
-        self.tasks.close();
-    }
-
     /// Starts one effect. Waking is the loop's own and does not come here.
     pub(super) fn run(&mut self, effect: Effect) {
         let writes = match &effect {
@@ -92,6 +85,15 @@ impl Effects {
                 () = abandoned.cancelled() => {}
             }
         });
+    }
+}
+
+/// However the engine ends, by a panic too, nothing that waits for its turn begins any more, and what
+/// runs is given up. A write among it stays a recorded intent without a result, which the next start
+/// reads back.
+impl Drop for Effects {
+    fn drop(&mut self) {
+        self.abandoned.cancel();
     }
 }
 

@@ -139,7 +139,11 @@ impl Handle {
 
     /// Whether inputs can be recorded.
     pub fn health(&self) -> Health {
-        *self.health.borrow()
+        // Closed: the engine's task has ended, however that came.
+        match self.health.has_changed() {
+            Ok(_) => *self.health.borrow(),
+            Err(_) => Health::Stopped,
+        }
     }
 
     /// How well each source is seen at this moment.

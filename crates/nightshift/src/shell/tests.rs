@@ -333,6 +333,7 @@ async fn a_panic_of_the_engine_ends_its_task_with_its_text() {
         fatal.to_string(),
         "the engine panicked: phase 7 is impossible"
     );
+    assert_eq!(bench.handle.health(), Health::Stopped);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The whole shell with the real engine and guard, over a made-up cluster: repair, crash, replay.
 
 use super::*;
+use crate::store::Filter;
 use nightshift_core::incident::Outcome;
 use nightshift_core::policy::{Autonomy, Policy};
 use nightshift_core::runbook::Library;
@@ -179,7 +180,7 @@ impl Story {
     }
 
     async fn incident(&self) -> Incident {
-        let page = self.store.incidents(&Default::default(), 9, 0).await;
+        let page = self.store.incidents(&Filter::default(), 9, 0).await;
         page.unwrap().incidents.remove(0)
     }
 
