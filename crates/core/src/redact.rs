@@ -18,13 +18,17 @@ pub const MAX_BYTES: usize = 64 * 1024;
 const CUT: &str = "\n[cut]";
 
 /// Part of a key that makes its value a secret.
-const KEY: &str = r"[\w.\-]*(?:passw(?:or)?d|passphrase|pwd|secret|token|credential|api[_-]?key|access[_-]?key|private[_-]?key|encryption[_-]?key|session[_-]?id)[\w.\-]*";
+const KEY: &str = r"[0-9A-Za-z_.\-]*(?:passw(?:or)?d|passphrase|pwd|secret|token|credential|api[_-]?key|access[_-]?key|private[_-]?key|encryption[_-]?key|session[_-]?id)[0-9A-Za-z_.\-]*";
 
-/// A value: quoted (also inside an escaped JSON string), or up to white space. A quote inside an
-/// unquoted value ends it only where JSON would go on.
-const VALUE: &str = r#"(?:\\+"[^"\n]*"?|"(?:[^"\\\n]|\\.)*"?|'[^'\n]*'?|(?:(?:bearer|basic|token)[ \t]+)?(?:[^\s"\\]|\\[^"\s]|\\?"[^\s"\\,}\]:])+)"#;
+/// A quoted value, also inside an escaped JSON string.
+const QUOTED: &str = r#"(?:\\+"[^"\n]*"?|"(?:[^"\\\n]|\\.)*"?|'[^'\n]*'?)"#;
 
-/// One rule: a pattern and what it puts in its place. Rules run in order.
+/// A value: quoted, or up to white space. A quote inside an unquoted value ends it only where JSON
+/// would go on. A key in the place of a value takes what is its value with it.
+const VALUE: &str = r#"(?:{QUOTED}(?:[ \t]*[:=]+[ \t]*(?:{QUOTED}|[^\s"']+))*|(?:(?:bearer|basic|{KEY})[:=]?[ \t]+)*(?:[^\s"\\]|\\[^"\s]|\\?"[^\s"\\,}\]:])+)"#;
+
+/// One rule: a pattern, in which `{KEY}` and `{VALUE}` stand for [`KEY`] and [`VALUE`], and what it
+/// puts in its place. Rules run in order.
 struct Rule {
     pattern: Regex,
     replace: fn(&Captures<'_>) -> String,
@@ -32,8 +36,12 @@ struct Rule {
 
 impl Rule {
     fn new(pattern: &str, replace: fn(&Captures<'_>) -> String) -> Self {
+        let pattern = pattern
+            .replace("{VALUE}", VALUE)
+            .replace("{QUOTED}", QUOTED)
+            .replace("{KEY}", KEY);
         let pattern =
-            Regex::new(pattern).expect("patterns are constants and compiled by the tests");
+            Regex::new(&pattern).expect("patterns are constants and compiled by the tests");
         Self { pattern, replace }
     }
 }
@@ -54,34 +62,35 @@ static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
             r#"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)(\\*["']?[ \t]*[:=][ \t]*\\*["']?)[^\n"'\\]+"#,
             |found| format!("{}{}{MARK}", group(found, 1), group(found, 2)),
         ),
-        // Bearer tokens without a header's name.
-        Rule::new(r#"(?i)\b(bearer[ \t]+)([^\s"',;\\]+)"#, |found| {
-            let (bearer, value) = (group(found, 1), group(found, 2));
-            format!("{bearer}{}", if is_plain(value) { value } else { MARK })
-        }),
         // An environment variable in a manifest: the name tells that the value is a secret.
         Rule::new(
-            &format!(
-                r#"(?i)(\bname\\*["']?[ \t]*[:=][ \t]*\\*["']?{KEY}\\*["']?\s*,?\s*\\*["']?value\\*["']?[ \t]*[:=][ \t]*)({VALUE})"#
-            ),
+            r#"(?i)(\bname\\*["']?[ \t]*[:=][ \t]*\\*["']?{KEY}\\*["']?\s*,?\s*\\*["']?value\\*["']?[ \t]*[:=][ \t]*)({VALUE})"#,
             |found| format!("{}{}", group(found, 1), marked(group(found, 2))),
         ),
         // `password=...`, `"token": "..."`, `client-secret: old -> new`.
         Rule::new(
-            &format!(
-                r#"(?i)({KEY})(\\*["']?[ \t]*(?::=|=>|[:=])[ \t]*)({VALUE})(?:([ \t]*(?:->|→)[ \t]*)({VALUE}))?"#
-            ),
+            r#"(?i)({KEY})(\\*["']?[ \t]*(?::=|=>|[:=])[ \t]*)({VALUE})(?:([ \t]*(?:->|→)[ \t]*)({VALUE}))?"#,
             key_value,
         ),
         // `--password ...` on a command line.
-        Rule::new(&format!(r"(?i)(--{KEY}[ \t]+)({VALUE})"), |found| {
+        Rule::new(r"(?i)(--{KEY}[ \t]+)({VALUE})", |found| {
             format!("{}{}", group(found, 1), marked(group(found, 2)))
         }),
+        // Bearer tokens without a header's name.
+        Rule::new(r#"(?i)\b((?:bearer[ \t]+)+)([^\s"',;\\]+)"#, |found| {
+            let (bearer, value) = (group(found, 1), group(found, 2));
+            let is_word = is_plain(value)
+                || ["token", "tokens"].contains(&value.trim_end_matches([':', '=', '.']));
+            format!("{bearer}{}", if is_word { value } else { MARK })
+        }),
         // JSON Web Tokens, whole or cut.
-        Rule::new(r"\beyJ[\w\-]{16,}(?:\.[\w\-]*){0,2}", |_| MARK.to_owned()),
+        Rule::new(
+            r"\beyJ[0-9A-Za-z_\-]{16,}(?:\.[0-9A-Za-z_\-]*){0,2}",
+            |_| MARK.to_owned(),
+        ),
         // Keys that vendors made recognisable.
         Rule::new(
-            r"\b(?:(?:AKIA|ASIA|AIDA|AROA)[A-Z0-9]{12,}|gh[pousr]_\w{16,}|github_pat_\w{16,}|glpat-[\w\-]{16,}|xox[abeprs]-[\w\-]{10,}|sk-[\w\-]{16,}|AIza[\w\-]{30,}|hvs\.[\w\-]{20,}|npm_\w{30,})",
+            r"\b(?:(?:AKIA|ASIA|AIDA|AROA)[A-Z0-9]{12,}|gh[pousr]_[0-9A-Za-z_]{16,}|github_pat_[0-9A-Za-z_]{16,}|glpat-[0-9A-Za-z_\-]{16,}|xox[abeprs]-[0-9A-Za-z_\-]{10,}|sk-[0-9A-Za-z_\-]{16,}|AIza[0-9A-Za-z_\-]{30,}|hvs\.[0-9A-Za-z_\-]{20,}|npm_[0-9A-Za-z_]{30,})",
             |_| MARK.to_owned(),
         ),
         // Long runs of base64. Digests are hex and stay: evidence names images by them.
@@ -144,14 +153,22 @@ fn key_value(found: &Captures<'_>) -> String {
 
 /// The mark inside the quotes that the value had.
 fn marked(value: &str) -> String {
-    let quotes = |c: char| matches!(c, '"' | '\'' | '\\');
-    let open = value.len() - value.trim_start_matches(quotes).len();
-    let opening = value.get(..open).unwrap_or_default();
-    let closes = open > 0 && value.len() > open && value.ends_with(opening);
-    format!("{opening}{MARK}{}", if closes { opening } else { "" })
+    let escapes = value.len() - value.trim_start_matches('\\').len();
+    let opening = value.get(..=escapes).unwrap_or_default();
+    if !opening.ends_with(['"', '\'']) {
+        return MARK.to_owned();
+    }
+    let inside = value.strip_prefix(opening).unwrap_or_default();
+    let closing = if inside.ends_with(opening) {
+        opening
+    } else {
+        ""
+    };
+    format!("{opening}{MARK}{closing}")
 }
 
-/// Words that follow `token:` or `Bearer` in error messages: evidence, not secrets.
+/// Words that follow `token:` or `Bearer` in error messages: evidence, not secrets. None of them is
+/// a key, or what it is the key of would pass with it.
 const PLAIN: &[&str] = &[
     "401",
     "403",
@@ -174,8 +191,6 @@ const PLAIN: &[&str] = &[
     "null",
     "required",
     "the",
-    "token",
-    "tokens",
     "true",
     "unauthorized",
     "unexpected",
@@ -241,6 +256,12 @@ mod tests {
         ),
         ("sent bearer abcdef now", "sent bearer [redacted] now"),
         ("token: Bearer abc def", "token: [redacted] def"),
+        ("password: token: abc", "password: [redacted]"),
+        (
+            "password: \"token\":\"abc\" x",
+            "password: \"[redacted]\" x",
+        ),
+        ("bearer token: abc", "bearer token: [redacted]"),
         (
             "run --db-password hunter2 --port 1",
             "run --db-password [redacted] --port 1",
@@ -282,6 +303,13 @@ mod tests {
         for (raw, clean) in TABLE {
             assert_eq!(text(raw), *clean);
         }
+    }
+
+    #[test]
+    fn an_empty_value_does_not_grow() {
+        let once = text(r#"{"password":"","user":"u"}"#);
+        assert_eq!(once, r#"{"password":"[redacted]","user":"u"}"#);
+        assert_eq!(text(&once), once);
     }
 
     #[test]
@@ -330,6 +358,7 @@ mod tests {
         #[test]
         fn a_planted_secret_never_survives(
             before in "[ -~\n]{0,40}",
+            outer in proptest::sample::select(&["", "", "password: ", "token: ", "bearer ", "--secret "][..]),
             key in proptest::sample::select(KEYS),
             secret in "[A-Za-z0-9!#$%^*~+_]{8}[0-9Q]{6}",
             after in "( [ -~\n]{0,40})?",
@@ -339,7 +368,7 @@ mod tests {
                 "\"password\":\"" => "\"",
                 _ => "",
             };
-            let clean = text(&format!("{before} {key}{secret}{end}{after}"));
+            let clean = text(&format!("{before} {outer}{key}{secret}{end}{after}"));
             prop_assert!(!clean.contains(&secret), "{clean}");
         }
 
