@@ -239,31 +239,31 @@ fn alertmanager(config: &Config) -> Checked {
 }
 
 fn table(report: &[Checked], style: Style) -> String {
-    let mut text = String::new();
-    for Checked {
-        check,
-        level,
-        found,
-        next,
-    } in report
-    {
-        let (tone, word) = match level {
-            Level::Ok => (Tone::Good, "ok  "),
-            Level::Warn => (Tone::Warn, "warn"),
-            Level::Fail => (Tone::Bad, "fail"),
-        };
-        let mark = style.paint(tone, word);
-        let found = style.paint(Tone::Plain, found);
-        text.push_str(&format!("{mark}  {check:<14}  {found}\n"));
-        if !next.is_empty() {
-            text.push_str(&format!(
-                "{:22}{}\n",
-                "",
-                style.paint(Tone::Dim, &format!("→ {next}"))
-            ));
-        }
-    }
-    text
+    let lines = report.iter().map(
+        |Checked {
+             check,
+             level,
+             found,
+             next,
+         }| {
+            let (tone, word) = match level {
+                Level::Ok => (Tone::Good, "ok  "),
+                Level::Warn => (Tone::Warn, "warn"),
+                Level::Fail => (Tone::Bad, "fail"),
+            };
+            let (mark, found) = (style.paint(tone, word), style.paint(Tone::Plain, found));
+            let next = match next.as_str() {
+                "" => String::new(),
+                next => format!(
+                    "{:22}{}\n",
+                    "",
+                    style.paint(Tone::Dim, &format!("→ {next}"))
+                ),
+            };
+            format!("{mark}  {check:<14}  {found}\n{next}")
+        },
+    );
+    lines.collect()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::{Exit, Failure, OrHelp as _};
 use crate::output::{Output, Style, Tone};
-use nightshift_core::runbook::{Library, Problem, Runbook};
+use nightshift_core::runbook::{Library, Problem, Runbook, RunbookStep};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io;
@@ -80,10 +80,10 @@ impl From<&Runbook> for Row {
             id: runbook.id.to_string(),
             title: runbook.title.clone(),
             applies: runbook.applies.iter().map(ToString::to_string).collect(),
-            tools: steps().map(|step| step.tool()).collect(),
+            tools: steps().map(RunbookStep::tool).collect(),
             writes: steps()
                 .filter(|step| step.writes())
-                .map(|step| step.tool())
+                .map(RunbookStep::tool)
                 .collect(),
             file: runbook.file.clone(),
         }

@@ -11,6 +11,7 @@ use nightshift_core::history::ActOutcome;
 use nightshift_core::incident::{Attempt, Incident, Outcome, Phase};
 use nightshift_core::record::EntryKind;
 use nightshift_core::signal::SignalBody;
+use nightshift_core::world::ObjectRef;
 
 /// Width where the terminal's is not known.
 const WIDTH: usize = 100;
@@ -72,7 +73,7 @@ impl Page {
 
     /// A label and its value, wrapped behind it.
     fn field(&mut self, label: &str, tone: Tone, value: &str) {
-        self.labelled(&format!("  {label:<11}"), label, tone, value);
+        self.labelled(&format!("  {label:<12}"), label, tone, value);
     }
 
     /// A line of a list with a short mark in front.
@@ -202,7 +203,7 @@ fn why(page: &mut Page, diagnosis: &Diagnosis) {
     }
     page.field("evidence", Tone::Dim, "");
     for evidence in &diagnosis.evidence {
-        evidence_line(page, evidence);
+        evidence_line(page, evidence, &diagnosis.subject);
     }
     page.field("confidence", Tone::Dim, &diagnosis.confidence.to_string());
     for row in &diagnosis.confidence_rows {
@@ -219,7 +220,7 @@ fn why(page: &mut Page, diagnosis: &Diagnosis) {
     }
 }
 
-fn evidence_line(page: &mut Page, evidence: &Evidence) {
+fn evidence_line(page: &mut Page, evidence: &Evidence, subject: &ObjectRef) {
     let at = evidence
         .at
         .map(|at| format!(" ({})", moment(at)))
@@ -230,10 +231,13 @@ fn evidence_line(page: &mut Page, evidence: &Evidence) {
     } else {
         (Tone::Bad, "against: ")
     };
-    let text = format!(
-        "{source}: {against}{}{at} [{}]",
-        evidence.fact, evidence.object
-    );
+    // The subject stands above; only another object has to be named.
+    let object = if evidence.object == *subject {
+        String::new()
+    } else {
+        format!(", on {}", evidence.object)
+    };
+    let text = format!("{source}: {against}{}{object}{at}", evidence.fact);
     page.item(evidence.id.as_str(), tone, &text);
 }
 
@@ -260,17 +264,13 @@ fn change_line(change: &Change) -> String {
 }
 
 fn action(page: &mut Page, incident: &Incident, events: &[Recorded]) {
-    let runbook = incident
-        .runbook
-        .as_ref()
-        .map_or("no runbook", |id| id.as_str());
-    page.section("WHAT", runbook);
+    let runbook = match (&incident.runbook, &incident.step) {
+        (Some(runbook), Some(step)) => format!("runbook {runbook}, step {}", step.runbook_step),
+        (Some(runbook), None) => format!("runbook {runbook}"),
+        (None, _) => "no runbook".to_owned(),
+    };
+    page.section("WHAT", &runbook);
     if let Some(step) = &incident.step {
-        page.field(
-            "step",
-            Tone::Dim,
-            &format!("{} of {}", step.runbook_step, step.runbook),
-        );
         for ask in &step.asks {
             page.field("asks", Tone::Warn, ask);
         }
@@ -327,16 +327,13 @@ fn rulings(page: &mut Page, rulings: &[Ruling]) {
         .max()
         .unwrap_or(0);
     for ruling in rulings {
-        let (tone, mark) = match ruling.verdict {
+        let (tone, verdict) = match ruling.verdict {
             Verdict::Pass => (Tone::Good, "pass"),
-            Verdict::Ask => (Tone::Warn, "ask "),
+            Verdict::Ask => (Tone::Warn, "ask"),
             Verdict::Deny => (Tone::Bad, "deny"),
         };
-        page.item(
-            mark,
-            tone,
-            &format!("{:<longest$}  {}", ruling.gate, ruling.reason),
-        );
+        let front = format!("    {verdict:<4} {:<longest$}  ", ruling.gate);
+        page.labelled(&front, verdict, tone, &ruling.reason);
     }
 }
 

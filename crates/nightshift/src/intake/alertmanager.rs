@@ -97,19 +97,19 @@ pub fn read(body: &[u8], heard_at: Timestamp) -> Result<Vec<Input>, BodyError> {
         })
         .collect();
     if left_out > 0 {
-        inputs.push(not_read(format!(
+        inputs.push(not_read(&format!(
             "{left_out} alerts beyond the first {MAX_ALERTS} of a body"
         )));
     }
     if truncated_alerts > 0 {
-        inputs.push(not_read(format!(
+        inputs.push(not_read(&format!(
             "{truncated_alerts} alerts that Alertmanager cut off"
         )));
     }
     Ok(inputs)
 }
 
-fn not_read(what: String) -> Input {
+fn not_read(what: &str) -> Input {
     let why = format!("{what} were not read: group by more labels, or set a lower max_alerts");
     Input::Rejected {
         why,

@@ -112,7 +112,7 @@ fn is_direct(request: &Request) -> bool {
             request
                 .uri()
                 .authority()
-                .map(|authority| authority.as_str())
+                .map(axum::http::uri::Authority::as_str)
         });
     !headers.contains_key(header::ORIGIN) && host.is_none_or(means_this_machine)
 }

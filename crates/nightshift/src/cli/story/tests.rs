@@ -130,17 +130,9 @@ fn row(seq: u64, time: &str, kind: EntryKind, text: &str, body: Value) -> Record
     }
 }
 
-/// An incident that was repaired.
-pub(in crate::cli) fn fixed() -> IncidentReply {
-    let fingerprint = Fingerprint {
-        cluster: ClusterUid::from("c-1"),
-        owner: "uid-cart".into(),
-        class: FaultClass::OomKilled,
-    };
-    let owner = object(Kind::Deployment, "cart");
-    let subject = object(Kind::Pod, "cart-6d9c5b4f6d-x2v9q");
-    let id = IncidentId::from("inc-3f2a91c04b7e");
-    let done = "patch_memory_limit:demo/cart/app:256Mi→512Mi";
+const DONE: &str = "patch_memory_limit:demo/cart/app:256Mi→512Mi";
+
+fn alert(subject: &ObjectRef) -> Signal {
     let alert = Alert {
         name: "KubePodCrashLooping".into(),
         firing: true,
@@ -149,20 +141,36 @@ pub(in crate::cli) fn fixed() -> IncidentReply {
         starts_at: Some(at("08:01:00")),
         runbook_hint: Some("KubePodCrashLooping".into()),
     };
-    let incident = Incident {
-        id: id.clone(),
+    Signal {
+        fingerprint: "5f8a3a6fd4d5a1c2".into(),
+        subject: subject.clone(),
+        heard_at: at("08:01:12"),
+        body: SignalBody::Alert(alert),
+    }
+}
+
+fn incident() -> Incident {
+    let fingerprint = Fingerprint {
+        cluster: ClusterUid::from("c-1"),
+        owner: "uid-cart".into(),
+        class: FaultClass::OomKilled,
+    };
+    let owner = object(Kind::Deployment, "cart");
+    let subject = object(Kind::Pod, "cart-6d9c5b4f6d-x2v9q");
+    let id = IncidentId::from("inc-3f2a91c04b7e");
+    let done = ActOutcome::Done {
+        generation: 4,
+        resource_version: "1234".into(),
+    };
+    Incident {
+        step: Some(step(&id)),
+        id,
         phase: Phase::Closed,
         closed_at: Some(at("08:02:40")),
         outcome: Some(Outcome::Fixed),
         diagnosis: Some(diagnosis()),
-        alerts: vec![Signal {
-            fingerprint: "5f8a3a6fd4d5a1c2".into(),
-            subject: subject.clone(),
-            heard_at: at("08:01:12"),
-            body: SignalBody::Alert(alert),
-        }],
+        alerts: vec![alert(&subject)],
         runbook: Some("RB_OOM".into()),
-        step: Some(step(&id)),
         rulings: vec![
             ruling("dry_run", Verdict::Pass, "writes are on"),
             ruling("autonomy", Verdict::Pass, "auto: asks where a gate asks"),
@@ -170,48 +178,40 @@ pub(in crate::cli) fn fixed() -> IncidentReply {
         ],
         attempts: vec![Attempt {
             permit: "permit-1".into(),
-            what: done.into(),
+            what: DONE.into(),
             is_undo: false,
             at: at("08:01:25"),
-            outcome: Some(ActOutcome::Done {
-                generation: 4,
-                resource_version: "1234".into(),
-            }),
+            outcome: Some(done),
             helped: Some(true),
         }],
-        action_taken: Some(done.into()),
+        action_taken: Some(DONE.into()),
         ..Incident::open(fingerprint, owner, subject, at("08:01:12"))
-    };
+    }
+}
+
+/// An incident that was repaired.
+pub(in crate::cli) fn fixed() -> IncidentReply {
+    let incident = incident();
     let diff = vec!["spec.template.spec.containers[app].resources.limits.memory: 256Mi -> 512Mi"];
     let ruled = json!({"rehearsal": {"Accepted": {"diff": diff}}, "rulings": []});
+    let opened = "OomKilled on Deployment demo/cart";
+    let fixed = "fixed: healthy on fresh looks for 60s";
     IncidentReply {
         events: vec![
-            row(
-                4,
-                "08:01:12",
-                EntryKind::Opened,
-                "OomKilled on Deployment demo/cart",
-                Value::Null,
-            ),
+            row(4, "08:01:12", EntryKind::Opened, opened, Value::Null),
             row(
                 9,
                 "08:01:24",
                 EntryKind::Ruled,
-                &format!("{done}: Pass"),
+                &format!("{DONE}: Pass"),
                 ruled,
             ),
-            row(9, "08:01:25", EntryKind::Intent, done, Value::Null),
+            row(9, "08:01:25", EntryKind::Intent, DONE, Value::Null),
             row(10, "08:01:25.250", EntryKind::Result, "done", Value::Null),
-            row(
-                14,
-                "08:02:40",
-                EntryKind::Final,
-                "fixed: healthy on fresh looks for 60s",
-                Value::Null,
-            ),
+            row(14, "08:02:40", EntryKind::Final, fixed, Value::Null),
         ],
         past_incidents: vec![PastIncident {
-            closed_at: None,
+            id: "inc-0c77d1aa52e9".into(),
             opened_at: at("02:00:00"),
             ..PastIncident::from(&incident)
         }],
