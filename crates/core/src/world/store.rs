@@ -12,7 +12,7 @@ mod trim;
 use super::{Event, Kind, Object, ObjectRef};
 use crate::ids::{ClusterUid, Uid};
 pub use events::{MAX_EVENT_AGE, MAX_EVENTS, MAX_EVENTS_PER_OBJECT};
-use events::{about, seen};
+use events::{about, repeats, seen};
 use jiff::Timestamp;
 use known_good::Standing;
 use std::collections::{BTreeMap, BTreeSet};
@@ -159,11 +159,11 @@ impl World {
         self.objects.insert(Arc::clone(&key), object.clone());
         self.index(&key, object);
         self.note_standing(object, now);
-        let changed = old.as_ref().is_none_or(|old| !old.same_content(object));
-        let subjects = if changed {
-            self.worth_a_look(object, old.as_ref())
-        } else {
+        let is_old = |old: &Object| old.same_content(object) || repeats(old, object);
+        let subjects = if old.as_ref().is_some_and(is_old) {
             BTreeSet::new()
+        } else {
+            self.worth_a_look(object, old.as_ref())
         };
         self.bound_events(object);
         subjects

@@ -15,6 +15,9 @@ pub const MAX_EVENTS: usize = 10_000;
 /// which the watch reports their deletion; this bounds clusters where it is longer.
 pub const MAX_EVENT_AGE: SignedDuration = SignedDuration::from_hours(2);
 
+/// An event that is seen again is told at most once in so many seconds.
+const REPETITION_SECONDS: i64 = 30;
+
 /// Events of type `Normal` that explain something even where they show no trouble. All others of
 /// that type (`Scheduled`, `Pulled`, `Created`, ...) are most of a cluster's events, and no rule
 /// reads them.
@@ -73,6 +76,19 @@ impl World {
             self.take(&oldest);
         }
     }
+}
+
+/// Whether `new` is `old` seen again so soon that it is no news. A failing probe or a back-off
+/// repeats its event every few seconds for hours.
+pub(super) fn repeats(old: &Object, new: &Object) -> bool {
+    let (Object::Event(old), Object::Event(new)) = (old, new) else {
+        return false;
+    };
+    let round = |event: &Event| seen(event).as_second().div_euclid(REPETITION_SECONDS);
+    old.metadata.uid == new.metadata.uid
+        && old.reason == new.reason
+        && old.message == new.message
+        && round(old) == round(new)
 }
 
 /// What an event is about, by name.

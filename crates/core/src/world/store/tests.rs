@@ -344,6 +344,18 @@ fn events_are_bounded_by_object_and_age_and_the_newest_stay() {
 }
 
 #[test]
+fn an_event_that_repeats_is_told_at_most_twice_a_minute() {
+    let mut world = empty();
+    let told = (0..60).map(|second| {
+        let again = event("e", "Warning", "BackOff", second);
+        world.apply(Change::Applied(again), later(second)).len()
+    });
+    assert_eq!(told.sum::<usize>(), 2);
+    let other = event("other", "Warning", "BackOff", 60);
+    assert_eq!(world.apply(Change::Applied(other), later(60)).len(), 1);
+}
+
+#[test]
 fn routine_events_are_not_kept() {
     let table = [
         ("Normal", "Pulled", false),
