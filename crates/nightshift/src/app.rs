@@ -13,6 +13,7 @@ use cluster::Cluster;
 use nightshift_cluster::{Clients, Clock, ConnectError, Heard, Hearing, within};
 use nightshift_core::engine::{Checkpoint, Input};
 use nightshift_core::ids::{ClusterUid, SignalFingerprint};
+use nightshift_core::redact;
 use nightshift_core::runbook::{Library, Problem};
 use nightshift_core::signal::{Signal, SignalBody};
 use std::collections::BTreeMap;
@@ -134,6 +135,8 @@ impl App {
         clock: Arc<dyn Clock>,
         clients: Clients,
     ) -> Result<Self, StartError> {
+        // Redaction compiles its patterns at its first use: now, not while the first alert waits.
+        drop(redact::text("warm"));
         let runbooks = runbooks(config.runbooks.as_deref())?;
         let notifier = Notifier::from_config(config)?;
         let store = Store::open(&config.database_url).await?;
