@@ -23,7 +23,7 @@ pub enum Format {
 pub struct Output {
     /// Output format
     #[arg(
-        short,
+        short = 'o',
         long = "output",
         value_name = "FORMAT",
         value_enum,

@@ -38,7 +38,7 @@ impl Failure {
 
     /// What failed, with its causes, in one line.
     pub fn text(&self) -> String {
-        format!("{:#}", self.error)
+        super::settings::chain(self.error.as_ref())
     }
 
     /// Tells the person, and gives the exit code.

@@ -24,7 +24,7 @@ pub(super) struct Args {
     #[arg(short, long, default_value = NAME)]
     namespace: String,
     /// Output format; YAML and JSON can be applied with kubectl
-    #[arg(short, long = "output", value_name = "FORMAT", value_enum, default_value_t = Format::Yaml)]
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t = Format::Yaml)]
     format: Format,
 }
 

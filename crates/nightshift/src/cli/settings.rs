@@ -21,11 +21,15 @@ impl SettingsArgs {
     }
 }
 
-/// An error with its causes, in one line.
+/// An error with its causes, in one line. Many libraries repeat a cause in their own text: what was
+/// said already is left out.
 pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
+    let mut text = error.to_string();
+    for cause in std::iter::successors(error.source(), |error| error.source()) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }

@@ -53,14 +53,11 @@ fn every_command_has_an_example_and_exit_codes() {
 #[test]
 fn every_command_that_prints_data_takes_a_format() {
     for (path, command) in all() {
-        let has = command
-            .get_arguments()
-            .any(|arg| arg.get_long() == Some("output"));
-        assert_eq!(
-            has,
-            !matches!(path.as_str(), "run" | "completion"),
-            "{path}"
-        );
+        let mut args = command.get_arguments();
+        let short = args.find(|arg| arg.get_long() == Some("output"));
+        let short = short.and_then(clap::Arg::get_short);
+        let prints_data = !matches!(path.as_str(), "run" | "completion");
+        assert_eq!(short, prints_data.then_some('o'), "{path}");
     }
 }
 
