@@ -5,7 +5,7 @@ use super::workload::LabelSelector;
 use super::{Kind, ObjectRef, Quantity};
 use crate::ids::Uid;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
 /// A core/v1 Event.
@@ -103,8 +103,15 @@ pub struct ControllerRevision {
     pub metadata: Meta,
     /// Revision number; the highest is the newest.
     pub revision: i64,
-    /// The stored patch, narrowed to the pod template.
+    /// The stored patch, narrowed to the pod template. Other controllers keep whatever they like
+    /// here; what is not a pod template is read as an empty one.
+    #[serde(deserialize_with = "pod_template_or_nothing")]
     pub data: RevisionData,
+}
+
+fn pod_template_or_nothing<'de, D: Deserializer<'de>>(from: D) -> Result<RevisionData, D::Error> {
+    let data = serde_json::Value::deserialize(from)?;
+    Ok(serde_json::from_value(data).unwrap_or_default())
 }
 
 /// `data` of a ControllerRevision.
@@ -333,3 +340,26 @@ references!(
     EndpointSlice => EndpointSlice,
     ConfigMapMeta => ConfigMap,
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn revisions_of_other_controllers_are_decoded_without_a_template() {
+        let read = |data: serde_json::Value| -> ControllerRevision {
+            serde_json::from_value(json!({"revision": 3, "data": data})).unwrap()
+        };
+        let container = json!({"name": "app", "image": "img.test/app:1"});
+        let own = read(json!({"spec": {"template": {"spec": {"containers": [container]}}}}));
+        assert_eq!(own.data.spec.template.spec.containers.len(), 1);
+        for other in [json!("text"), json!({"spec": {"template": 7}}), json!(null)] {
+            let revision = read(other);
+            assert_eq!(
+                (revision.revision, revision.data),
+                (3, RevisionData::default())
+            );
+        }
+    }
+}
