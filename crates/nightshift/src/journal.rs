@@ -131,12 +131,14 @@ pub enum ExportError {
 /// Lines that are read from the store at once: a line may hold a snapshot of some hundred kilobytes.
 pub const PAGE: u32 = 64;
 
-/// Writes the cluster's journal as JSON lines, oldest first. Returns how many.
+/// Writes the cluster's journal as JSON lines, oldest first, after the whole record was verified: what
+/// is exported is what was written. Returns how many.
 pub async fn export(
     store: &Store,
     cluster: &ClusterUid,
     out: &mut (impl Write + Send),
 ) -> Result<u64, ExportError> {
+    store.verify(cluster).await?;
     let (mut next, mut count) = (Seq(0), 0);
     loop {
         let page = store.journal(cluster, next, PAGE).await?;

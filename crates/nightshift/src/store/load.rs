@@ -293,16 +293,6 @@ impl Store {
         .fetch_one(&self.pool)
         .await?)
     }
-
-    /// Number of the newest input of a cluster; 0 where there is none.
-    pub async fn last_seq(&self, cluster: &ClusterUid) -> Result<Seq, StoreError> {
-        let last: Option<i64> =
-            sqlx::query_scalar("SELECT MAX(seq) FROM journal WHERE cluster = $1")
-                .bind(cluster.as_str())
-                .fetch_one(&self.pool)
-                .await?;
-        Ok(Seq(unsigned(last.unwrap_or(0))?))
-    }
 }
 
 fn bodies(texts: &[String]) -> Result<Vec<Incident>, StoreError> {
