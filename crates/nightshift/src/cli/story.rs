@@ -113,11 +113,18 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.split('\n') {
         let leading: String = paragraph.chars().take_while(|c| *c == ' ').collect();
+        // What follows a list's mark stands behind it.
+        let is_item = paragraph.trim_start().starts_with("- ");
+        let hang = if is_item {
+            format!("{leading}  ")
+        } else {
+            leading.clone()
+        };
         let mut line = leading.clone();
         for word in paragraph.split_whitespace() {
-            let is_first = line.len() == leading.len();
+            let is_first = line.trim().is_empty();
             if !is_first && line.chars().count() + 1 + word.chars().count() > width {
-                lines.push(std::mem::replace(&mut line, leading.clone()));
+                lines.push(std::mem::replace(&mut line, hang.clone()));
             } else if !is_first {
                 line.push(' ');
             }

@@ -293,5 +293,5 @@ fn long_text_is_wrapped_behind_its_label_and_words_stay_whole() {
     assert_eq!(wrap("a b c", 3), ["a b", "c"]);
     assert_eq!(wrap("abcdef gh", 3), ["abcdef", "gh"]);
     assert_eq!(wrap("", 3), [""]);
-    assert_eq!(wrap("  - ab cd", 6), ["  - ab", "  cd"]);
+    assert_eq!(wrap("  - ab cd", 6), ["  - ab", "    cd"]);
 }
