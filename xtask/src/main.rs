@@ -27,8 +27,15 @@ enum Task {
     Sizes,
 }
 
-fn main() -> Result<ExitCode> {
-    match Arguments::parse().task {
+fn main() -> ExitCode {
+    run(Arguments::parse().task).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(task: Task) -> Result<ExitCode> {
+    match task {
         Task::Lab(action) => lab::cli::run(action),
         Task::Demo(demo) => demo::run(&demo),
         Task::Test(test) => check::run(&test),
