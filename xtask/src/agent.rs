@@ -88,7 +88,9 @@ impl<'l> Agent<'l> {
     /// Starts it without waiting: for crash points that may end it before it is ready.
     pub fn launch(&self, env: &[(&str, &str)]) -> Result<()> {
         // Its environment is what stands here: an unknown NIGHTSHIFT_ key of the caller's is refused.
-        let mut argv = ["env", "-i", "PATH=/usr/bin:/bin"].map(str::to_owned).to_vec();
+        let mut argv = ["env", "-i", "PATH=/usr/bin:/bin"]
+            .map(str::to_owned)
+            .to_vec();
         let fixed = [
             (
                 "KUBECONFIG",

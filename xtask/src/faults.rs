@@ -91,9 +91,9 @@ impl<'l> Stage<'l> {
         audit::writes_of(agent, &self.lab.audit_log(), self.since)
     }
 
-    /// A Deployment of one replica with that image and those arguments.
+    /// A Deployment of one replica that runs the test program with those arguments.
     pub fn deployment(&self, args: &[&str], more: &str) -> String {
-        let args = serde_json::to_string(args).unwrap_or_default();
+        let command = command(args);
         format!(
             r#"apiVersion: apps/v1
 kind: Deployment
@@ -108,7 +108,7 @@ spec:
       containers:
       - name: app
         image: img.test/app:1
-        args: {args}
+        command: {command}
 {more}"#,
             name = self.name,
             namespace = self.namespace,
@@ -200,4 +200,10 @@ spec:
             .kubectl(&["delete", "namespace", &self.namespace, "--wait=false"])?;
         Ok(())
     }
+}
+
+/// The test program's command line. The image's own entry point serves, whatever its arguments are.
+pub fn command(args: &[&str]) -> Value {
+    let program = std::iter::once("/app").chain(args.iter().copied());
+    program.collect::<Vec<_>>().into()
 }

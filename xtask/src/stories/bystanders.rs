@@ -82,7 +82,7 @@ fn bare_pod(lab: &Lab) -> Result<()> {
         "apiVersion": "v1", "kind": "Pod",
         "metadata": { "name": stage.name, "namespace": stage.namespace },
         "spec": { "containers": [{
-            "name": "app", "image": "img.test/app:1", "args": ["exit", "-code", "1"],
+            "name": "app", "image": "img.test/app:1", "command": ["/app", "exit", "-code", "1"],
         }]},
     });
     lab.apply(&pod.to_string())?;
@@ -103,7 +103,7 @@ fn two_budgets(lab: &Lab) -> Result<()> {
             "template": {
                 "metadata": { "labels": { "app": name } },
                 "spec": { "terminationGracePeriodSeconds": 1, "containers": [
-                    { "name": "app", "image": "img.test/app:1", "args": ["serve"] },
+                    { "name": "app", "image": "img.test/app:1", "command": ["/app", "serve"] },
                 ]},
             },
         },

@@ -8,7 +8,7 @@ use crate::guard::{self, Rehearsal, Ruling, Scene, Verdict};
 use crate::history::ActOutcome;
 use crate::ids::{IncidentId, PermitId, StepId};
 use crate::incident::{Attempt, Event, Outcome, Phase};
-use crate::plan::{OnNotFixed, Step, inverse};
+use crate::plan::{Action, OnNotFixed, Step, inverse};
 use crate::policy::Autonomy;
 use crate::record::EntryKind;
 use crate::runbook::{self, Choice, Next};
@@ -467,6 +467,10 @@ impl Turn<'_> {
         };
         incident.healthy_since = None;
         let runbook = incident.runbook.clone();
+        let is_cordon = incident
+            .step
+            .as_ref()
+            .is_some_and(|s| s.action == Action::Cordon);
         let is_late = incident.verify_until.is_none_or(|until| now >= until);
         if let (Some(runbook), Some(diagnosis)) = (runbook, diagnosis)
             && let Some(Next::Step(step)) = self.next_step(id, &runbook, snapshot, &diagnosis)
@@ -475,6 +479,9 @@ impl Turn<'_> {
             let text = format!("{}: {}", step.runbook, step.describe());
             self.record(Some(id), EntryKind::Planned, text, &step);
             self.rehearse(id, *step, snapshot, Some(diagnosis));
+        } else if is_cordon {
+            // A cordon keeps work away and mends nothing: what is on the node is a person's case.
+            self.hand_over(id, &format!("the node is cordoned; {why}"));
         } else if is_late {
             self.not_fixed(id, snapshot, why);
         } else {

@@ -3,7 +3,7 @@
 use super::turn::{Turn, later};
 use super::{LookId, Looking, limits};
 use crate::diagnose::{self, Diagnosis, FaultClass, Health};
-use crate::ids::IncidentId;
+use crate::ids::{IncidentId, Uid};
 use crate::incident::{Event, Fingerprint, Incident, Outcome, Phase};
 use crate::record::EntryKind;
 use crate::signal::Signal;
@@ -21,11 +21,19 @@ impl Turn<'_> {
         }
         let alerts = self.firing_alerts(snapshot);
         let diagnosed = diagnose::diagnose(snapshot, &alerts);
+        let looked_at = self.owner_looked_at(&looking, snapshot);
         let mut seen = Vec::new();
         for diagnosis in diagnosed.diagnoses {
-            if let Some(id) = self.join(&diagnosis) {
+            let is_in_scope = looked_at.as_ref() == Some(&diagnosis.owner.uid);
+            let Some(id) = self.join(&diagnosis) else {
+                continue;
+            };
+            if is_in_scope {
                 self.consider(&id, snapshot, Some(diagnosis));
                 seen.push(id);
+            } else {
+                // The snapshot shows only a part of this owner, and not afresh: it gets its own look.
+                self.look_at(&id, false);
             }
         }
         if let Looking::Incident { id, .. } = &looking
@@ -55,6 +63,17 @@ impl Turn<'_> {
             match looking {
                 Looking::Subject(subject) => self.look_at_subject(subject),
                 Looking::Incident { id, fresh } => self.look_at(&id, fresh),
+            }
+        }
+    }
+
+    /// The owner that the look was about; everything else in the snapshot is its surroundings.
+    fn owner_looked_at(&self, looking: &Looking, snapshot: &Snapshot) -> Option<Uid> {
+        match looking {
+            Looking::Incident { id, .. } => self.engine.open.get(id).map(|i| i.owner.uid.clone()),
+            Looking::Subject(subject) => {
+                let found = find_by_name(snapshot, subject)?;
+                Some(snapshot.topmost_owner(&found).uid)
             }
         }
     }
@@ -142,7 +161,16 @@ impl Turn<'_> {
             return Some(id);
         };
         let id = incident.id.clone();
+        let over = self.engine.policy.confidence_over;
+        let was_unsure = incident
+            .diagnosis
+            .as_ref()
+            .is_some_and(|d| d.confidence.0 <= over);
+        let is_surer = was_unsure && diagnosis.confidence.0 > over;
         if incident.fingerprint.class != diagnosis.class && may_reclassify(incident) {
+            self.reclassify(&id, diagnosis);
+        } else if is_surer && incident.phase == Phase::Waiting && may_reclassify(incident) {
+            // A person has it for want of evidence, and now there is enough.
             self.reclassify(&id, diagnosis);
         }
         self.take_diagnosis(&id, diagnosis);
@@ -166,7 +194,10 @@ impl Turn<'_> {
         };
         incident.waiting_for = None;
         incident.healthy_since = None;
-        let text = format!("better evidence: {before} is {}", diagnosis.class);
+        let text = format!(
+            "better evidence: {before} is {} at {}",
+            diagnosis.class, diagnosis.confidence
+        );
         self.record(Some(id), EntryKind::Reclassified, text, &diagnosis.class);
     }
 

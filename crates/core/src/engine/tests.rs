@@ -240,8 +240,7 @@ impl Driver {
             .rev()
             .map(|(_, _, decision)| &decision.batch);
         batches
-            .filter_map(|batch| batch.incidents.last())
-            .next()
+            .find_map(|batch| batch.incidents.last())
             .expect("an incident")
     }
 }
