@@ -85,10 +85,13 @@ impl<'l> Stage<'l> {
         })
     }
 
-    /// Writes of the agent since the stage was set.
+    /// Writes of the agent to this stage and to nodes since it was set. Another story's namespace
+    /// may still be going away.
     pub fn writes(&self) -> Result<Vec<Write>> {
         let (agent, _) = Identity::Agent.user_and_group();
-        audit::writes_of(agent, &self.lab.audit_log(), self.since)
+        let mut writes = audit::writes_of(agent, &self.lab.audit_log(), self.since)?;
+        writes.retain(|w| w.namespace.is_empty() || w.namespace == self.namespace);
+        Ok(writes)
     }
 
     /// A Deployment of one replica that runs the test program with those arguments.
