@@ -234,13 +234,9 @@ impl Driver {
     }
 
     fn last(&self) -> &Incident {
-        let batches = self
-            .journal
-            .iter()
-            .rev()
-            .map(|(_, _, decision)| &decision.batch);
-        batches
-            .find_map(|batch| batch.incidents.last())
+        let mut decisions = self.journal.iter().rev().map(|(_, _, decision)| decision);
+        decisions
+            .find_map(|decision| decision.batch.incidents.last())
             .expect("an incident")
     }
 }
