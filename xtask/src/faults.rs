@@ -94,6 +94,13 @@ impl<'l> Stage<'l> {
         Ok(writes)
     }
 
+    /// Those of [`Stage::writes`] that are to its own namespace.
+    pub fn writes_inside(&self) -> Result<Vec<Write>> {
+        let mut writes = self.writes()?;
+        writes.retain(|w| w.namespace == self.namespace);
+        Ok(writes)
+    }
+
     /// A Deployment of one replica that runs the test program with those arguments.
     pub fn deployment(&self, args: &[&str], more: &str) -> String {
         let command = command(args);

@@ -45,9 +45,30 @@ fn api_server_away(lab: &Lab) -> Result<()> {
     until(
         "the repair after the outage",
         Duration::from_secs(120),
-        || fault.judge(&stage, &stage.writes()?),
+        || fault.judge(&stage, &stage.writes_inside()?),
     )?;
     agent.await_incident(&stage.name, &["closed"], Duration::from_secs(60))?;
+    // Nodes whose kubelet could not report look lost for a while; what was cordoned for it must be
+    // schedulable again.
+    until(
+        "every node to be schedulable",
+        Duration::from_secs(60),
+        || {
+            let nodes = lab.get("/api/v1/nodes")?;
+            let cordoned = |node: &&serde_json::Value| node["spec"]["unschedulable"] == true;
+            let left = nodes["items"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter(cordoned)
+                .count();
+            Ok(if left == 0 {
+                Ok(())
+            } else {
+                Err(format!("{left} are cordoned"))
+            })
+        },
+    )?;
     stage.remove()
 }
 
