@@ -172,6 +172,17 @@ impl<'l> Agent<'l> {
         )
     }
 
+    /// Waits until no incident on an object of that name is open.
+    pub fn await_none_open(&self, object: &str, limit: Duration) -> Result<()> {
+        until(&format!("no open incident on {object}"), limit, || {
+            let incidents = self.incidents()?;
+            let open = incidents
+                .iter()
+                .find(|i| i["owner"]["name"] == object && i["phase"] != "closed");
+            Ok(open.map_or(Ok(()), |i| Err(format!("{} is {}", i["id"], i["phase"]))))
+        })
+    }
+
     /// Database URL, for offline commands.
     pub fn database_url(&self) -> String {
         format!("sqlite://{}?mode=rwc", self.database.display())

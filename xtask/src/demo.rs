@@ -108,19 +108,40 @@ pub fn one(
 ) -> Result<Result<(), String>> {
     let stage = Stage::new(lab, fault.name(), tag)?;
     fault.prepare(&stage)?;
+    let object = fault.object(&stage);
+    let known = agent
+        .map(|agent| ids_of(agent, &object))
+        .transpose()?
+        .unwrap_or_default();
     let start = Instant::now();
     fault.inject(&stage)?;
     let mut teller = Teller {
         start,
         told: BTreeSet::new(),
-        object: fault.object(&stage),
+        known,
+        object,
     };
     let verdict = await_ending(fault, &stage, agent, &mut teller);
     if let Some(agent) = agent {
         teller.tell(agent)?;
     }
     fault.clean_up(&stage)?;
+    if let Some(agent) = agent {
+        let object = &teller.object;
+        // Put back as it was, it is closed by a fresh healthy look: nothing stays with a person.
+        let closed = agent.await_none_open(object, Duration::from_secs(90));
+        return Ok(verdict?.and(closed.map_err(|error| format!("{error:#}"))));
+    }
     verdict
+}
+
+/// Ids of the incidents on an object.
+fn ids_of(agent: &Agent<'_>, object: &str) -> Result<BTreeSet<String>> {
+    let incidents = agent.incidents()?;
+    let of = incidents.iter().filter(|i| i["owner"]["name"] == object);
+    Ok(of
+        .filter_map(|i| i["id"].as_str().map(str::to_owned))
+        .collect())
 }
 
 fn await_ending(
@@ -166,6 +187,8 @@ fn await_ending(
 struct Teller {
     start: Instant,
     told: BTreeSet<String>,
+    /// Incidents of earlier faults on the same object.
+    known: BTreeSet<String>,
     object: String,
 }
 
@@ -173,7 +196,8 @@ impl Teller {
     /// Whether the newest incident on the object is closed or waits for a person.
     fn tell(&mut self, agent: &Agent<'_>) -> Result<bool> {
         let incidents = agent.incidents()?;
-        let of = |i: &&Value| i["owner"]["name"] == self.object.as_str();
+        let is_new = |i: &Value| i["id"].as_str().is_some_and(|id| !self.known.contains(id));
+        let of = |i: &&Value| i["owner"]["name"] == self.object.as_str() && is_new(i);
         let Some(incident) = incidents.iter().find(of) else {
             return Ok(false);
         };
