@@ -18,6 +18,9 @@ pub struct Test {
     /// Only this part: fmt, clippy, deny, layers, sizes, doc, unit or stories
     #[arg(long)]
     only: Option<String>,
+    /// Only the stories whose name contains this; implies `--only stories`
+    #[arg(long)]
+    story: Option<String>,
     /// Also what is too slow for each run
     #[arg(long)]
     long: bool,
@@ -67,7 +70,11 @@ impl Tally {
 pub fn run(test: &Test) -> Result<ExitCode> {
     let root = root()?;
     let mut tally = Tally::default();
-    let wanted = |part: &str| test.only.as_deref().is_none_or(|only| only == part);
+    let only = test
+        .story
+        .as_ref()
+        .map_or(test.only.as_deref(), |_| Some("stories"));
+    let wanted = |part: &str| only.is_none_or(|only| only == part);
     for (name, part) in PARTS {
         if wanted(name) {
             timed(name, &mut tally, |tally| {
@@ -82,7 +89,7 @@ pub fn run(test: &Test) -> Result<ExitCode> {
     }
     if wanted("stories") {
         timed("stories", &mut tally, |tally| {
-            stories_on_the_lab(test.long, tally)
+            stories_on_the_lab(test, tally)
         })?;
     }
     for (name, why) in &tally.skipped {
@@ -247,7 +254,7 @@ fn counts(line: &str) -> Option<(usize, usize)> {
     Some((number(" passed")?, number(" failed")?))
 }
 
-fn stories_on_the_lab(long: bool, tally: &mut Tally) -> Result<()> {
+fn stories_on_the_lab(test: &Test, tally: &mut Tally) -> Result<()> {
     let is_root = rustix::process::geteuid().is_root();
     if !is_root {
         let why = "the lab makes network namespaces and mounts: run as root".to_owned();
@@ -258,7 +265,7 @@ fn stories_on_the_lab(long: bool, tally: &mut Tally) -> Result<()> {
         }
         return Ok(());
     }
-    stories::run_all(long, tally)
+    stories::run_all(test.story.as_deref().unwrap_or_default(), test.long, tally)
 }
 
 #[cfg(test)]

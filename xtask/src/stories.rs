@@ -5,6 +5,7 @@ mod bystanders;
 mod crash_points;
 mod outage;
 mod runbooks;
+mod silence;
 
 use anyhow::Result;
 
@@ -29,6 +30,7 @@ fn all() -> Vec<Story> {
         alert::STORIES,
         bystanders::STORIES,
         outage::STORIES,
+        silence::STORIES,
         crash_points::STORIES,
     ]
     .into_iter()
@@ -37,14 +39,14 @@ fn all() -> Vec<Story> {
     .collect()
 }
 
-/// Starts the lab, plays all stories and takes the lab down.
-pub fn run_all(long: bool, tally: &mut Tally) -> Result<()> {
+/// Starts the lab, plays the stories whose name contains `part`, and takes the lab down.
+pub fn run_all(part: &str, long: bool, tally: &mut Tally) -> Result<()> {
     agent::build()?;
     let lab = Lab::here()?;
     let progress = Progress::new();
     lab.up(&progress)?;
     let played = lab.install_agent(&agent::rbac()?).map(|_| {
-        for story in all() {
+        for story in all().into_iter().filter(|story| story.name.contains(part)) {
             if story.long && !long {
                 tally
                     .skipped
