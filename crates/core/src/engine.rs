@@ -44,6 +44,8 @@ pub struct Engine {
     looked_at: BTreeMap<(IncidentId, bool), Timestamp>,
     /// Subjects and incidents that a signal spoke of while a look at them was in flight.
     again: BTreeSet<LookId>,
+    /// Subjects that could not be looked at when they were heard of.
+    owed: BTreeSet<ObjectRef>,
     prepared: BTreeMap<IncidentId, Prepared>,
     timers: Timers,
     next_look: u64,
@@ -57,6 +59,15 @@ enum Looking {
     Subject(ObjectRef),
     /// An open incident.
     Incident { id: IncidentId, fresh: bool },
+}
+
+impl Looking {
+    fn is_at(&self, incident: &IncidentId) -> bool {
+        match self {
+            Self::Incident { id, .. } => id == incident,
+            Self::Subject(_) => false,
+        }
+    }
 }
 
 /// A step between its fresh look and the answer to its rehearsal.

@@ -234,6 +234,8 @@ impl Turn<'_> {
         self.engine
             .history
             .record_intent(permit.id().clone(), id.clone(), owner, step, now);
+        let policy = &self.engine.policy;
+        self.engine.history.prune(policy, now);
         self.record(Some(id), EntryKind::Intent, what, &permit);
         self.effect(Effect::Act(permit));
     }
@@ -319,6 +321,11 @@ impl Turn<'_> {
         incident.verify_until = Some(give_up);
         incident.healthy_since = None;
         incident.acted_at = Some(now);
+        // A look from before the write says nothing about it.
+        self.engine.looks.retain(|_, looking| !looking.is_at(id));
+        let Some(incident) = self.incident(id) else {
+            return;
+        };
         if step.is_undo {
             incident.undoing = false;
             let undone = format!(
@@ -404,6 +411,12 @@ impl Turn<'_> {
         let health = diagnose::look(snapshot, &incident.owner, incident.fingerprint.class);
         let acted_at = incident.acted_at.unwrap_or(incident.opened_at);
         let restarted = diagnose::restarted_since(snapshot, &incident.owner, acted_at);
+        if let Health::Blind { missing } = &health {
+            // Not seen is neither fixed nor broken: nothing is closed and nothing taken back for it.
+            self.blind(id, &not_seen(missing));
+            return;
+        }
+        self.sees(id);
         let (text, is_healthy) = match health {
             Health::Healthy { .. } if restarted => {
                 ("a container restarted since the write".to_owned(), false)

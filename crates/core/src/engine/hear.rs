@@ -1,8 +1,9 @@
 //! Takes what is heard: the start, watch signals, alerts, ticks.
 
-use super::turn::Turn;
+use super::turn::{Turn, later};
 use super::{Checkpoint, Effect, limits};
 use crate::diagnose::FaultClass;
+use crate::history::ActOutcome;
 use crate::ids::{Digest, IncidentId};
 use crate::incident::{Event, Fingerprint, Incident, MAX_ALERTS, Phase};
 use crate::record::EntryKind;
@@ -42,8 +43,9 @@ impl Turn<'_> {
         for (id, phase) in open {
             match phase {
                 Phase::Acting | Phase::ReadingBack => {
+                    // A little later: what was sent just before a crash may still be landing.
                     if self.step_phase(&id, Event::Unanswered) {
-                        self.read_back(&id);
+                        self.retry(&id);
                     }
                 }
                 Phase::Open | Phase::Preparing | Phase::Verifying | Phase::Waiting => {
@@ -82,9 +84,20 @@ impl Turn<'_> {
             match incident.phase {
                 Phase::ReadingBack => self.read_back(&id),
                 Phase::Preparing | Phase::Verifying => self.look_at(&id, true),
-                Phase::Open | Phase::Waiting => self.look_at(&id, false),
+                Phase::Open => self.look_at(&id, false),
+                Phase::Waiting => {
+                    // A write whose fate nobody knows keeps its permit out until it is known.
+                    let last = incident.attempts.last().map(|a| &a.outcome);
+                    if matches!(last, Some(None | Some(ActOutcome::Unknown { .. }))) {
+                        self.read_back(&id);
+                    }
+                    self.look_at(&id, false);
+                }
                 Phase::Acting | Phase::Closed => {}
             }
+        }
+        if let Some(subject) = self.engine.owed.pop_first() {
+            self.look_at_subject(subject);
         }
     }
 
@@ -134,7 +147,12 @@ impl Turn<'_> {
             self.record(None, EntryKind::WebhookReceived, text, &signal);
             return;
         }
-        if let Some(id) = self.incidents_about(&signal.subject).first().cloned() {
+        // Evidence does not count here: an alert about a node is not about a pod that ran on it.
+        let about = |i: &&Incident| {
+            i.owner.same_name(&signal.subject) || i.subject.same_name(&signal.subject)
+        };
+        let about = self.engine.open.values().find(about).map(|i| i.id.clone());
+        if let Some(id) = about {
             self.record(Some(&id), EntryKind::WebhookReceived, text, &signal);
             self.attach(&id, signal);
             self.look_at(&id, true);
@@ -143,6 +161,8 @@ impl Turn<'_> {
         // Opened before the look, so that an alert survives a crash of ours in between.
         let subject = signal.subject.clone();
         let Some(id) = self.open_incident(&subject, &subject, FaultClass::Unexplained) else {
+            let text = "too many incidents are open: recorded, not looked at";
+            self.record(None, EntryKind::WebhookReceived, text, &signal);
             return;
         };
         self.record(Some(&id), EntryKind::WebhookReceived, text, &signal);
@@ -164,12 +184,13 @@ impl Turn<'_> {
             _ => false,
         };
         let same = |other: &Signal| other.fingerprint == signal.fingerprint && started(other);
+        let is_recent = |i: &&Incident| {
+            i.closed_at
+                .is_some_and(|at| later(at, limits::EPISODE_TAIL) > self.now)
+        };
         let closed = || {
-            self.engine
-                .closed
-                .iter()
-                .rev()
-                .find(|i| i.alerts.iter().any(same))
+            let mut closed = self.engine.closed.iter().rev().filter(is_recent);
+            closed.find(|i| i.alerts.iter().any(same))
         };
         open.or_else(closed).map(|incident| incident.id.clone())
     }

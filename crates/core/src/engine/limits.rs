@@ -26,5 +26,9 @@ pub(super) const RETRY_AFTER: SignedDuration = SignedDuration::from_secs(5);
 /// several minutes.
 pub(super) const REPLANS: u32 = 60;
 
+/// An alert of an incident that closed this recently is the same episode, not yet resolved. If it
+/// fires on, it is looked at again.
+pub(super) const EPISODE_TAIL: SignedDuration = SignedDuration::from_mins(15);
+
 /// Longest time that a fault may stay unseeable (blind) before a person is asked.
 pub(super) const BLIND_FOR: SignedDuration = SignedDuration::from_mins(5);

@@ -43,16 +43,21 @@ impl Turn<'_> {
             self.consider(id, snapshot, None);
         }
         self.look_again(look, looking);
+        if let Some(subject) = self.engine.owed.pop_first() {
+            self.look_at_subject(subject);
+        }
     }
 
     pub(super) fn not_observed(&mut self, look: LookId, why: &str) {
         let Some(looking) = self.engine.looks.remove(&look) else {
             return;
         };
-        if let Looking::Incident { id, .. } = &looking {
-            self.blind(id, why);
-        } else {
-            self.record(None, EntryKind::Blind, format!("a look failed: {why}"), why);
+        match &looking {
+            Looking::Incident { id, .. } => self.blind(id, why),
+            Looking::Subject(subject) => {
+                self.record(None, EntryKind::Blind, format!("a look failed: {why}"), why);
+                self.engine.owed.insert(subject.clone());
+            }
         }
         self.look_again(look, looking);
     }
@@ -132,7 +137,10 @@ impl Turn<'_> {
             .engine
             .open
             .get(from)
-            .map(|i| i.alerts.clone())
+            .map(|i| {
+                let fires = |a: &&Signal| i.firing.contains_key(&a.fingerprint);
+                i.alerts.iter().filter(fires).cloned().collect::<Vec<_>>()
+            })
             .unwrap_or_default();
         for alert in alerts {
             self.attach(into, alert);
@@ -233,7 +241,14 @@ impl Turn<'_> {
         let Some(incident) = self.engine.open.get(id) else {
             return;
         };
-        match (incident.phase, diagnosis) {
+        let phase = incident.phase;
+        if diagnosis.is_some() && phase != Phase::Verifying {
+            self.sees(id);
+        }
+        let Some(incident) = self.engine.open.get(id) else {
+            return;
+        };
+        match (phase, diagnosis) {
             (Phase::Acting | Phase::ReadingBack | Phase::Closed, _) => {}
             (Phase::Verifying, diagnosis) => self.verify(id, snapshot, diagnosis),
             (Phase::Open | Phase::Preparing | Phase::Waiting, None) => {
@@ -308,6 +323,7 @@ impl Turn<'_> {
     }
 
     fn healthy(&mut self, id: &IncidentId, why: &str) {
+        self.sees(id);
         let stable = self.stable_for(id);
         let now = self.now;
         let Some(incident) = self.incident(id) else {
@@ -346,13 +362,35 @@ impl Turn<'_> {
                 id,
                 &format!("an alert fires and no detector explains it: {why}"),
             );
+        } else if matches!(incident.phase, Phase::Open | Phase::Preparing) {
+            self.unclear(
+                id,
+                &format!("not healthy, and no detector explains it: {why}"),
+            );
         } else {
             self.retry(id);
         }
     }
 
     /// Could not see: nothing is concluded, and after a while a person hears of it.
-    fn blind(&mut self, id: &IncidentId, why: &str) {
+    pub(super) fn blind(&mut self, id: &IncidentId, why: &str) {
+        self.unclear(id, &format!("cannot see: {why}"));
+    }
+
+    /// It is seen again, and what is seen says something.
+    pub(super) fn sees(&mut self, id: &IncidentId) {
+        if self
+            .engine
+            .open
+            .get(id)
+            .is_some_and(|i| i.blind_since.is_some())
+            && let Some(incident) = self.incident(id)
+        {
+            incident.blind_since = None;
+        }
+    }
+
+    fn unclear(&mut self, id: &IncidentId, text: &str) {
         self.unhealthy(id);
         let Some(incident) = self.engine.open.get(id) else {
             return;
@@ -363,8 +401,7 @@ impl Turn<'_> {
             && incident.blind_since.is_none()
         {
             incident.blind_since = Some(now);
-            let text = format!("cannot see: {why}");
-            self.record(Some(id), EntryKind::Blind, text, why);
+            self.record(Some(id), EntryKind::Blind, text, text);
         }
         let open = self.engine.open.get(id).map(|i| i.phase);
         let may_hand_over = matches!(
@@ -372,7 +409,7 @@ impl Turn<'_> {
             Some(Phase::Open | Phase::Preparing | Phase::Verifying)
         );
         if may_hand_over && now >= later(first, limits::BLIND_FOR) {
-            self.hand_over(id, &format!("cannot see: {why}"));
+            self.hand_over(id, text);
         } else {
             self.retry(id);
         }

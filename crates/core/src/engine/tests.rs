@@ -91,6 +91,7 @@ fn checkpoint(autonomy: Autonomy) -> Checkpoint {
 struct World {
     look: fn(Timestamp) -> Snapshot,
     act: fn() -> ActOutcome,
+    read_back: fn() -> ActOutcome,
 }
 
 fn done() -> ActOutcome {
@@ -111,7 +112,11 @@ struct Driver {
 
 impl Driver {
     fn new(autonomy: Autonomy, look: fn(Timestamp) -> Snapshot) -> Self {
-        let world = World { look, act: done };
+        let world = World {
+            look,
+            act: done,
+            read_back: done,
+        };
         let mut driver = Self {
             engine: Engine::new(),
             now: at(0),
@@ -166,7 +171,7 @@ impl Driver {
             }
             Effect::ReadBack { permit, .. } => Some(Input::Acted {
                 permit,
-                outcome: done(),
+                outcome: (self.world.read_back)(),
             }),
             Effect::WakeAt(at) => {
                 self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
@@ -368,10 +373,69 @@ fn killed_after_the_intent_the_write_is_read_back() {
         ..story.last().clone()
     }];
     checkpoint.history = story.engine.history().clone();
-    let decision = engine.handle(Input::Start(Box::new(checkpoint)), at(60));
+    let started = engine.handle(Input::Start(Box::new(checkpoint)), at(60));
+    let later = engine.handle(Input::Tick, at(66));
     let read_back = |e: &&Effect| matches!(e, Effect::ReadBack { .. });
-    assert_eq!(decision.effects.iter().filter(read_back).count(), 1);
-    assert!(!decision.effects.iter().any(|e| matches!(e, Effect::Act(_))));
+    assert_eq!(later.effects.iter().filter(read_back).count(), 1);
+    let mut effects = started.effects.iter().chain(&later.effects);
+    assert!(!effects.any(|e| matches!(e, Effect::Act(_))));
+}
+
+#[test]
+fn blindness_while_verifying_takes_nothing_back() {
+    let mut story = Driver::new(Autonomy::Auto, oom);
+    story.hear("cart-1-a");
+    assert_eq!(story.last().phase, Phase::Verifying);
+    story.world.look = |now| {
+        let mut snapshot = oom(now);
+        let why = "403".to_owned();
+        let blind = crate::world::Coverage::Blind { why };
+        snapshot.coverage.insert(crate::world::Source::Pods, blind);
+        snapshot
+    };
+    story.pass(3_600);
+    assert_eq!(story.last().phase, Phase::Waiting);
+    assert_eq!(
+        story.count(EntryKind::Intent),
+        1,
+        "an undo on what was not seen"
+    );
+}
+
+#[test]
+fn a_write_whose_fate_is_unknown_is_read_back_even_when_a_person_has_the_incident() {
+    let mut story = Driver::new(Autonomy::Auto, bad_image);
+    story.world.act = || ActOutcome::Unknown {
+        why: "time-out".to_owned(),
+    };
+    story.world.read_back = || ActOutcome::Unknown {
+        why: "away".to_owned(),
+    };
+    story.hear("cart-2-a");
+    story.pass(1_200);
+    assert_eq!(story.last().phase, Phase::Waiting);
+    assert_eq!(story.engine.history().open_permits().count(), 1);
+    story.world.read_back = done;
+    story.pass(120);
+    assert_eq!(story.engine.history().open_permits().count(), 0);
+}
+
+#[test]
+fn an_alert_that_fires_on_after_the_end_is_looked_at_again() {
+    let mut story = Driver::new(Autonomy::Auto, bad_image);
+    story.alert(true);
+    story.world.look = healthy;
+    story.pass(600);
+    assert_eq!(story.last().outcome, Some(Outcome::Fixed));
+    story.alert(true);
+    assert_eq!(
+        story.count(EntryKind::Suppressed),
+        1,
+        "the same episode, just ended"
+    );
+    story.pass(1_800);
+    story.alert(true);
+    assert_eq!(story.count(EntryKind::WebhookReceived), 2);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::{Decision, Effect, Engine, LookId, Looking, limits};
 use crate::ids::IncidentId;
-use crate::incident::{Event, Incident, Outcome};
+use crate::incident::{Event, Incident, Outcome, Phase};
 use crate::record::{Entry, EntryKind, Notice};
 use crate::world::{ObjectRef, Scope};
 use jiff::{SignedDuration, Timestamp};
@@ -120,6 +120,9 @@ impl<'e> Turn<'e> {
             return;
         };
         if incident.waiting_for.as_deref() == Some(reason) {
+            self.engine
+                .timers
+                .wake(id, later(now, limits::WAITING_LOOK_EVERY));
             return;
         }
         if !self.step_phase(id, Event::HandedOver) {
@@ -235,8 +238,7 @@ impl<'e> Turn<'e> {
             return;
         }
         if self.engine.looks.len() >= limits::SUBJECT_LOOKS {
-            let text = format!("too many looks in flight to look at {subject} now");
-            self.record(None, EntryKind::Blind, text, &subject);
+            self.engine.owed.insert(subject);
             return;
         }
         self.observe(looking, Scope::Of(subject), false);
@@ -256,8 +258,17 @@ impl<'e> Turn<'e> {
 
     /// Looks again after a while.
     pub(super) fn retry(&mut self, id: &IncidentId) {
-        let at = later(self.now, limits::RETRY_AFTER);
-        self.engine.timers.wake(id, at);
+        let waits = self
+            .engine
+            .open
+            .get(id)
+            .is_some_and(|i| i.phase == Phase::Waiting);
+        let by = if waits {
+            limits::WAITING_LOOK_EVERY
+        } else {
+            limits::RETRY_AFTER
+        };
+        self.engine.timers.wake(id, later(self.now, by));
     }
 }
 
