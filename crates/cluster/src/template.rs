@@ -5,7 +5,7 @@ use serde_json::Value;
 
 /// Digest of a full pod template as revisions and workloads hold it: `spec.template` of a
 /// Deployment, ReplicaSet, StatefulSet or DaemonSet, `data.spec.template` of a ControllerRevision.
-/// What only marks a revision (see [`portable`]) does not count, so that a workload's template and
+/// What only marks a revision (see `portable`) does not count, so that a workload's template and
 /// that of its newest revision have the same digest.
 pub fn template_digest(template: &Value) -> Digest {
     Digest::of(&portable(template))

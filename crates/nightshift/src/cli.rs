@@ -1,4 +1,4 @@
-//! The command line. One command is one file and one line in [`Command`].
+//! The command line. One command is one file and one line in `Command`.
 //!
 //! Commands print data through [`crate::output`] and end with [`Exit`]; an error always names the
 //! next step.
