@@ -1,8 +1,8 @@
 //! Joins the rooms: inputs in, effects out. The only place that knows all of them.
 //!
 //! [`Engine::handle`] is a function of the engine's state, the input and the time; the shell stores
-//! what it decides and only then runs the effects. [`hear`] takes signals, [`see`] takes snapshots
-//! and moves incidents along, [`act`] carries one step through rehearsal, guard, write and check.
+//! what it decides and only then runs the effects. `hear` takes signals, `see` takes snapshots
+//! and moves incidents along, `act` carries one step through rehearsal, guard, write and check.
 
 mod act;
 mod hear;

@@ -1,6 +1,6 @@
 //! Runbooks: Markdown with YAML front matter, its steps interpreted over one snapshot.
 //!
-//! A runbook is chosen by what the diagnosis says ([`choose`]); [`advance`] runs its steps in order:
+//! A runbook is chosen by what the diagnosis says ([`choose()`]); [`advance()`] runs its steps in order:
 //! reading tools look at the snapshot, gates in CEL decide, and the first writing tool whose gates
 //! are open gives one [`crate::plan::Step`]. Nothing here touches a cluster.
 
