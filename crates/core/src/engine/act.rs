@@ -1,6 +1,6 @@
 //! Carries one step through: runbook, rehearsal, guard, intent, write, check, undo.
 
-use super::see::not_seen;
+use super::see::{is_blind, not_seen};
 use super::turn::{Turn, later};
 use super::{Effect, Prepared, limits};
 use crate::diagnose::{self, Diagnosis, FaultClass, Health};
@@ -105,7 +105,7 @@ impl Turn<'_> {
                     &format!("{chosen} has no further step, and the fault is still there"),
                 );
             }
-            Next::Person { reason } => self.hand_over(id, &reason),
+            Next::Person { reason } => self.ask(id, snapshot, &reason),
         }
     }
 
@@ -207,7 +207,7 @@ impl Turn<'_> {
         }
         match permit {
             Some(permit) => self.intend(&id, prepared.step, permit),
-            None => self.not_permitted(&id, &prepared.step, &rulings),
+            None => self.not_permitted(&id, &prepared, &rulings),
         }
     }
 
@@ -240,14 +240,29 @@ impl Turn<'_> {
         self.effect(Effect::Act(permit));
     }
 
-    fn not_permitted(&mut self, id: &IncidentId, step: &Step, rulings: &[Ruling]) {
-        self.recommend(id, step);
+    fn not_permitted(&mut self, id: &IncidentId, prepared: &Prepared, rulings: &[Ruling]) {
+        self.recommend(id, &prepared.step);
         let against: Vec<String> = rulings
             .iter()
             .filter(|ruling| ruling.verdict != Verdict::Pass)
             .map(|ruling| format!("{}: {}", ruling.gate, ruling.reason))
             .collect();
-        self.hand_over(id, &against.join("; "));
+        let against = against.join("; ");
+        if guard::strictest(rulings) == Verdict::Ask {
+            self.ask(id, &prepared.snapshot, &against);
+        } else {
+            self.hand_over(id, &against);
+        }
+    }
+
+    /// A person is asked at once, unless something could not be seen: an API server that is away
+    /// for a minute is no reason to wake anybody, so it is looked at again for a while first.
+    fn ask(&mut self, id: &IncidentId, snapshot: &Snapshot, reason: &str) {
+        if is_blind(snapshot) {
+            self.unclear(id, reason);
+        } else {
+            self.hand_over(id, reason);
+        }
     }
 
     /// The target moved, or nobody answered: plan again, a bounded number of times.

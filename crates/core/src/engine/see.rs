@@ -7,7 +7,7 @@ use crate::ids::{IncidentId, Uid};
 use crate::incident::{Event, Fingerprint, Incident, Outcome, Phase};
 use crate::record::EntryKind;
 use crate::signal::Signal;
-use crate::world::{Kind, ObjectRef, Snapshot, Source};
+use crate::world::{Coverage, Kind, ObjectRef, Snapshot, Source};
 use jiff::SignedDuration;
 
 impl Turn<'_> {
@@ -242,7 +242,7 @@ impl Turn<'_> {
             return;
         };
         let phase = incident.phase;
-        if diagnosis.is_some() && phase != Phase::Verifying {
+        if diagnosis.is_some() && phase != Phase::Verifying && !is_blind(snapshot) {
             self.sees(id);
         }
         let Some(incident) = self.engine.open.get(id) else {
@@ -390,7 +390,8 @@ impl Turn<'_> {
         }
     }
 
-    fn unclear(&mut self, id: &IncidentId, text: &str) {
+    /// Nothing can be concluded now: it is looked at again, and after a while a person has it.
+    pub(super) fn unclear(&mut self, id: &IncidentId, text: &str) {
         self.unhealthy(id);
         let Some(incident) = self.engine.open.get(id) else {
             return;
@@ -434,6 +435,12 @@ fn may_reclassify(incident: &Incident) -> bool {
         Phase::Waiting => incident.attempts.is_empty(),
         Phase::Acting | Phase::ReadingBack | Phase::Verifying | Phase::Closed => false,
     }
+}
+
+/// Whether any source of the snapshot was asked and not seen.
+pub(super) fn is_blind(snapshot: &Snapshot) -> bool {
+    let mut sources = snapshot.coverage.values();
+    sources.any(|coverage| matches!(coverage, Coverage::Blind { .. }))
 }
 
 /// `Pods silent for 90 s, Events was not looked at`.

@@ -403,6 +403,28 @@ fn blindness_while_verifying_takes_nothing_back() {
 }
 
 #[test]
+fn an_outage_in_the_middle_of_the_plan_is_waited_out() {
+    let mut story = Driver::new(Autonomy::Auto, |now| {
+        let mut snapshot = bad_image(now);
+        for coverage in snapshot.coverage.values_mut() {
+            let why = "connection refused".to_owned();
+            *coverage = crate::world::Coverage::Blind { why };
+        }
+        for source in [crate::world::Source::Pods, crate::world::Source::Events] {
+            let seen = crate::world::Coverage::Seen { age_ms: 0 };
+            snapshot.coverage.insert(source, seen);
+        }
+        snapshot
+    });
+    story.alert(true);
+    story.pass(60);
+    assert_eq!(story.count(EntryKind::Waiting), 0);
+    story.world.look = bad_image;
+    story.pass(10);
+    assert_eq!(story.count(EntryKind::Intent), 1, "{:?}", story.last());
+}
+
+#[test]
 fn a_write_whose_fate_is_unknown_is_read_back_even_when_a_person_has_the_incident() {
     let mut story = Driver::new(Autonomy::Auto, bad_image);
     story.world.act = || ActOutcome::Unknown {
