@@ -97,40 +97,17 @@ pub(crate) fn step() -> Step {
 pub(crate) fn incident(id: &str, owner: &str, phase: Phase, opened: i64) -> Incident {
     let owner = object(Kind::Deployment, owner);
     let opened_at = At::minutes(opened);
+    let fingerprint = Fingerprint {
+        cluster: CLUSTER.into(),
+        owner: owner.uid.clone(),
+        class: FaultClass::CrashLoop,
+    };
+    let subject = object(Kind::Pod, &format!("{}-a", owner.name));
     Incident {
         id: id.into(),
-        fingerprint: Fingerprint {
-            cluster: CLUSTER.into(),
-            owner: owner.uid.clone(),
-            class: FaultClass::CrashLoop,
-        },
-        subject: object(Kind::Pod, &format!("{}-a", owner.name)),
-        owner,
-        opened_at,
         closed_at: (phase == Phase::Closed).then_some(opened_at),
         phase,
-        waiting_for: None,
-        outcome: None,
-        diagnosis: None,
-        alerts: Vec::new(),
-        firing: BTreeMap::new(),
-        runbook: None,
-        results: BTreeMap::new(),
-        done_steps: Vec::new(),
-        step: None,
-        rulings: Vec::new(),
-        attempts: Vec::new(),
-        previous: None,
-        verify_until: None,
-        healthy_since: None,
-        acted_at: None,
-        undoing: false,
-        last_check: None,
-        blind_since: None,
-        replans: 0,
-        action_taken: None,
-        action_recommended: None,
-        action_error: None,
+        ..Incident::open(fingerprint, owner, subject, opened_at)
     }
 }
 
