@@ -1,6 +1,7 @@
 //! Stories on the real lab: what happens, from the fault to the end, judged from outside.
 
 mod alert;
+mod breaker;
 mod bystanders;
 mod crash_points;
 mod outage;
@@ -28,6 +29,7 @@ fn all() -> Vec<Story> {
     [
         runbooks::STORIES,
         alert::STORIES,
+        breaker::STORIES,
         bystanders::STORIES,
         outage::STORIES,
         silence::STORIES,

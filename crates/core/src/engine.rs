@@ -1,10 +1,14 @@
 //! Joins the rooms: inputs in, effects out. The only place that knows all of them.
 //!
 //! [`Engine::handle`] is a function of the engine's state, the input and the time; the shell stores
-//! what it decides and only then runs the effects. `hear` takes signals, `see` takes snapshots
-//! and moves incidents along, `act` carries one step through rehearsal, guard, write and check.
+//! what it decides and only then runs the effects. `hear` takes signals, `see` takes snapshots,
+//! `consider` moves an incident along, `act` carries one step through rehearsal and guard, `answer`
+//! takes what became of its write and `check` whether it helped.
 
 mod act;
+mod answer;
+mod check;
+mod consider;
 mod hear;
 pub mod input;
 mod limits;
@@ -47,6 +51,8 @@ pub struct Engine {
     /// Subjects that could not be looked at when they were heard of.
     owed: BTreeSet<ObjectRef>,
     prepared: BTreeMap<IncidentId, Prepared>,
+    /// Incidents whose next write waits for the answers of those that are out.
+    queued: BTreeSet<IncidentId>,
     timers: Timers,
     next_look: u64,
     stopping: bool,

@@ -473,6 +473,66 @@ fn a_refused_write_goes_to_a_person_at_once() {
     assert!(story.last().action_error.is_some());
 }
 
+/// Five workloads whose newest image does not exist.
+fn five_bad_images(now: Timestamp) -> Snapshot {
+    let mut world = testkit::world(&now.to_string()).node("node1");
+    for name in ["a", "b", "c", "d", "e"] {
+        world = world
+            .deployment("demo", name)
+            .revision(1)
+            .image("img.test/cart:1")
+            .pod(&format!("{name}-1"))
+            .revision(2)
+            .image("img.test/cart:nowhere")
+            .age(120)
+            .pod(&format!("{name}-2"))
+            .age(120)
+            .waiting("ImagePullBackOff", "Back-off pulling image \"img.test/cart:nowhere\"")
+            .event("Failed", "Failed to pull image \"img.test/cart:nowhere\": failed to resolve reference \"img.test/cart:nowhere\": img.test/cart:nowhere: not found")
+            .seen(110, 5, 4);
+    }
+    world.snapshot()
+}
+
+#[test]
+fn many_refusals_at_once_stop_at_the_breaker_and_the_rest_ask() {
+    let mut story = Driver::new(Autonomy::Auto, five_bad_images);
+    story.world.act = || ActOutcome::Refused {
+        why: "403: no".to_owned(),
+    };
+    story.hear("a-2");
+    story.pass(60);
+    assert_eq!(story.count(EntryKind::Intent), 3);
+    let open: Vec<_> = story.engine.open_incidents().collect();
+    assert_eq!(open.len(), 5);
+    assert!(open.iter().all(|i| i.phase == Phase::Waiting), "{open:?}");
+    let asks = open.iter().filter(|i| {
+        let why = i.waiting_for.as_deref().unwrap_or_default();
+        why.contains("the circuit is open")
+    });
+    assert_eq!(asks.count(), 2);
+}
+
+#[test]
+fn many_repairs_at_once_go_a_few_at_a_time_and_all_of_them_go() {
+    let mut story = Driver::new(Autonomy::Auto, five_bad_images);
+    story.hear("a-2");
+    story.pass(3);
+    assert_eq!(story.count(EntryKind::Intent), 5);
+    let under_way = |until: usize| {
+        let (mut now, mut most) = (0_i64, 0);
+        for (input, _, decision) in story.journal.iter().take(until) {
+            let entries = &decision.batch.entries;
+            let sent = entries.iter().filter(|e| e.kind == EntryKind::Intent);
+            now += i64::try_from(sent.count()).expect("few");
+            most = most.max(now);
+            now -= i64::from(matches!(input, Input::Acted { .. }));
+        }
+        most
+    };
+    assert_eq!(under_way(usize::MAX), 3);
+}
+
 #[test]
 fn a_memory_limit_that_does_not_help_is_taken_back() {
     let mut story = Driver::new(Autonomy::Auto, oom);

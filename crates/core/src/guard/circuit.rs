@@ -30,6 +30,27 @@ pub enum Circuit {
     },
 }
 
+/// Whether as many writes are under way as may still fail before the circuit opens. The next one
+/// waits for their answers: a hundred workloads that break together must not send a hundred writes
+/// before the first refusal is heard. A write that nobody answers becomes `Unknown` and is no longer
+/// waited for.
+pub(crate) fn enough_are_out(history: &History, policy: &Policy, now: Timestamp) -> bool {
+    let under_way = |act: &&Act| act.outcome.is_none();
+    let out = history.acts.iter().filter(under_way).count();
+    match circuit(history, policy, now) {
+        Circuit::Closed { failures } => {
+            let left = policy.breaker_failures.max(1).saturating_sub(failures);
+            out >= usize::try_from(left).unwrap_or(usize::MAX)
+        }
+        Circuit::Open { .. } => false,
+        Circuit::HalfOpen { probing } => history
+            .acts
+            .iter()
+            .filter(under_way)
+            .any(|act| Some(&act.permit) == probing.as_ref()),
+    }
+}
+
 /// Where the breaker stands at `now`.
 pub fn circuit(history: &History, policy: &Policy, now: Timestamp) -> Circuit {
     let mut failures = 0_u32;
@@ -99,6 +120,48 @@ mod tests {
         }
         let now = stage.now + SignedDuration::from_secs(seconds);
         circuit(&stage.history, &stage.policy, now)
+    }
+
+    #[test]
+    fn no_more_writes_are_out_than_may_fail() {
+        let waits = |words: &str, seconds: i64| {
+            let mut stage = Stage::memory();
+            let start = stage.now;
+            for (index, word) in words.split_whitespace().enumerate() {
+                stage.now = start + SignedDuration::from_secs(i64::try_from(index).expect("few"));
+                let outcome = match word {
+                    "refused" => Some(refused()),
+                    "unknown" => Some(ActOutcome::Unknown { why: String::new() }),
+                    _ => None,
+                };
+                let step = stage.step.clone();
+                stage.act(0, step, outcome);
+            }
+            let now = stage.now + SignedDuration::from_secs(seconds);
+            enough_are_out(&stage.history, &stage.policy, now)
+        };
+        assert!(!waits("", 0));
+        assert!(!waits("out out", 0));
+        assert!(waits("out out out", 0));
+        assert!(waits("refused refused out", 0));
+        assert!(
+            !waits("refused out unknown", 0),
+            "nobody will answer that one"
+        );
+        // Open: the gate says so at once. Half open: one tries, the others wait for it.
+        assert!(!waits("refused refused refused out", 0));
+        assert!(!waits("refused refused refused", 300));
+    }
+
+    #[test]
+    fn the_others_wait_for_the_one_that_tries() {
+        let mut stage = Stage::memory();
+        let step = stage.step.clone();
+        for ago in [302, 301, 300] {
+            stage.act(ago, step.clone(), Some(refused()));
+        }
+        stage.act(0, step, None);
+        assert!(enough_are_out(&stage.history, &stage.policy, stage.now));
     }
 
     fn name(circuit: &Circuit) -> String {

@@ -1,0 +1,145 @@
+//! What became of a write: done, refused, not done, or nobody knows.
+
+use super::limits;
+use super::turn::{Turn, later};
+use crate::history::ActOutcome;
+use crate::ids::{IncidentId, PermitId};
+use crate::incident::{Attempt, Event, Phase};
+use crate::plan::Step;
+use crate::record::EntryKind;
+
+impl Turn<'_> {
+    /// What became of a write.
+    pub(super) fn acted(&mut self, permit: &PermitId, outcome: ActOutcome) {
+        self.engine.history.record_outcome(permit, outcome.clone());
+        if let Some(next) = self.engine.queued.pop_first() {
+            self.look_at(&next, true);
+        }
+        let of = |attempt: &Attempt| attempt.permit == *permit;
+        let found = self
+            .engine
+            .open
+            .values()
+            .find(|i| i.attempts.iter().any(of));
+        let Some(id) = found.map(|i| i.id.clone()) else {
+            return;
+        };
+        let Some(incident) = self.incident(&id) else {
+            return;
+        };
+        let is_out = matches!(incident.phase, Phase::Acting | Phase::ReadingBack);
+        if let Some(attempt) = incident.attempts.iter_mut().find(|a| a.permit == *permit) {
+            attempt.outcome = Some(outcome.clone());
+        }
+        let body = serde_json::json!({ "permit": permit, "outcome": outcome });
+        self.record(Some(&id), EntryKind::Result, outcome.to_string(), &body);
+        if !is_out {
+            return;
+        }
+        match outcome {
+            ActOutcome::Done { .. } => self.done(&id),
+            ActOutcome::Refused { why } => {
+                self.failed(&id, &why);
+                self.hand_over(&id, &format!("the API server refused the write: {why}"));
+            }
+            ActOutcome::Blocked { why }
+            | ActOutcome::Stale { why }
+            | ActOutcome::NotDone { why } => {
+                self.not_done(&id, &why);
+            }
+            ActOutcome::Expired => self.not_done(&id, "the permit expired before it was used"),
+            ActOutcome::Unknown { why } => self.unanswered(&id, &why),
+        }
+    }
+
+    fn done(&mut self, id: &IncidentId) {
+        if !self.step_phase(id, Event::Acted) {
+            return;
+        }
+        let now = self.now;
+        let give_up = later(
+            later(now, self.engine.policy.verify_timeout),
+            self.stable_for(id),
+        );
+        let Some(incident) = self.incident(id) else {
+            return;
+        };
+        let Some(step) = incident.step.clone() else {
+            return;
+        };
+        incident.verify_until = Some(give_up);
+        incident.healthy_since = None;
+        incident.acted_at = Some(now);
+        // A look from before the write says nothing about it.
+        self.engine.looks.retain(|_, looking| !looking.is_at(id));
+        let Some(incident) = self.incident(id) else {
+            return;
+        };
+        if step.is_undo {
+            incident.undoing = false;
+            let undone = format!(
+                "{} did not help and was taken back",
+                incident.action_taken.clone().unwrap_or_default()
+            );
+            self.hand_over(id, &undone);
+            return;
+        }
+        incident.action_taken = Some(step.describe());
+        incident.action_recommended = None;
+        incident.action_error = None;
+        incident.done_steps.push(step.runbook_step);
+        self.look_at(id, true);
+    }
+
+    fn failed(&mut self, id: &IncidentId, why: &str) {
+        if let Some(incident) = self.incident(id) {
+            incident.action_recommended = incident.step.as_ref().map(Step::describe);
+            incident.action_error = Some(why.to_owned());
+        }
+    }
+
+    /// An inverse runs only while the fields still hold what we wrote.
+    pub(super) fn undo_is_stale(&mut self, id: &IncidentId, undo: &Step, why: &str) {
+        let reason = format!(
+            "the fields changed since our write, so {} is not taken back: {why}",
+            undo.describe()
+        );
+        self.hand_over(id, &reason);
+    }
+
+    fn not_done(&mut self, id: &IncidentId, why: &str) {
+        let undo = self
+            .engine
+            .open
+            .get(id)
+            .and_then(|i| i.step.clone())
+            .filter(|s| s.is_undo);
+        if let Some(undo) = undo {
+            self.undo_is_stale(id, &undo, why);
+            return;
+        }
+        if self.step_phase(id, Event::NotDone) {
+            self.replan(id, why);
+        }
+    }
+
+    fn unanswered(&mut self, id: &IncidentId, why: &str) {
+        if !self.step_phase(id, Event::Unanswered) {
+            return;
+        }
+        let Some(incident) = self.incident(id) else {
+            return;
+        };
+        incident.replans += 1;
+        if incident.replans > limits::REPLANS {
+            self.failed(id, why);
+            self.hand_over(
+                id,
+                &format!("a write got no answer and cannot be read back: {why}"),
+            );
+        } else {
+            // At once the first time: the answer may have been lost alone.
+            self.retry(id);
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Moves one incident along on what a look says of it: still there, gone, or not to be seen.
+
+use super::limits;
+use super::turn::{Turn, later};
+use crate::diagnose::{self, Diagnosis, FaultClass, Health};
+use crate::ids::IncidentId;
+use crate::incident::{Event, Outcome, Phase};
+use crate::record::EntryKind;
+use crate::world::{Coverage, Snapshot, Source};
+use jiff::SignedDuration;
+
+impl Turn<'_> {
+    /// Moves one incident along on what this snapshot says of it.
+    pub(super) fn consider(
+        &mut self,
+        id: &IncidentId,
+        snapshot: &Snapshot,
+        diagnosis: Option<Diagnosis>,
+    ) {
+        let Some(incident) = self.engine.open.get(id) else {
+            return;
+        };
+        let phase = incident.phase;
+        if diagnosis.is_some() && phase != Phase::Verifying && !is_blind(snapshot) {
+            self.sees(id);
+        }
+        let Some(incident) = self.engine.open.get(id) else {
+            return;
+        };
+        match (phase, diagnosis) {
+            (Phase::Acting | Phase::ReadingBack | Phase::Closed, _) => {}
+            (Phase::Verifying, diagnosis) => self.verify(id, snapshot, diagnosis),
+            (Phase::Open | Phase::Preparing | Phase::Waiting, None) => {
+                self.maybe_recovered(id, snapshot);
+            }
+            (Phase::Waiting, Some(other)) if other.class != incident.fingerprint.class => {
+                // Another fault of the same owner (we cordoned it, say): is ours gone?
+                self.maybe_recovered(id, snapshot);
+            }
+            (Phase::Waiting, Some(_)) => {
+                self.unhealthy(id);
+                let at = later(self.now, limits::WAITING_LOOK_EVERY);
+                self.engine.timers.wake(id, at);
+            }
+            (Phase::Open, Some(diagnosis)) => self.persisting(id, snapshot, diagnosis),
+            (Phase::Preparing, Some(diagnosis)) => self.prepare(id, snapshot, diagnosis),
+        }
+    }
+
+    /// Opening is not acting: the fault must last before a plan is made.
+    fn persisting(&mut self, id: &IncidentId, snapshot: &Snapshot, diagnosis: Diagnosis) {
+        self.unhealthy(id);
+        let Some(incident) = self.engine.open.get(id) else {
+            return;
+        };
+        let percent = i32::try_from(self.engine.policy.persistence_percent).unwrap_or(i32::MAX);
+        let least = diagnosis.persistence.saturating_mul(percent) / 100;
+        let ripe = later(incident.opened_at.min(diagnosis.since), least);
+        if self.now < ripe {
+            self.engine.timers.wake(id, ripe);
+        } else if !self.engine.stopping && self.step_phase(id, Event::Persisted) {
+            self.prepare(id, snapshot, diagnosis);
+        }
+    }
+
+    pub(super) fn unhealthy(&mut self, id: &IncidentId) {
+        if self
+            .engine
+            .open
+            .get(id)
+            .is_some_and(|i| i.healthy_since.is_some())
+            && let Some(incident) = self.incident(id)
+        {
+            incident.healthy_since = None;
+        }
+    }
+
+    /// No detector speaks of it any more. Only a fresh look that finds it healthy, and goes on to
+    /// find it healthy for the stable time, closes it.
+    fn maybe_recovered(&mut self, id: &IncidentId, snapshot: &Snapshot) {
+        let Some(incident) = self.engine.open.get(id) else {
+            return;
+        };
+        if !snapshot.fresh {
+            self.look_at(id, true);
+            return;
+        }
+        let class = incident.fingerprint.class;
+        match diagnose::look(snapshot, &incident.owner, class) {
+            Health::Blind { missing } => self.blind(id, &not_seen(&missing)),
+            Health::Unhealthy { why } => self.unexplained(id, &why),
+            Health::Gone { .. } => {
+                let why = "it no longer exists";
+                if incident.firing.is_empty() {
+                    self.close(id, Event::Ended, &Outcome::Gone, why);
+                } else {
+                    self.hand_over(id, "an alert fires for an object that does not exist");
+                }
+            }
+            Health::Healthy { why } => self.healthy(id, &why),
+        }
+    }
+
+    fn healthy(&mut self, id: &IncidentId, why: &str) {
+        self.sees(id);
+        let stable = self.stable_for(id);
+        let now = self.now;
+        let Some(incident) = self.incident(id) else {
+            return;
+        };
+        let since = *incident.healthy_since.get_or_insert(now);
+        let alarm =
+            incident.fingerprint.class == FaultClass::Unexplained && !incident.firing.is_empty();
+        let phase = incident.phase;
+        if alarm {
+            self.hand_over(
+                id,
+                &format!("an alert fires, but a fresh look finds it healthy: {why}"),
+            );
+        } else if now >= later(since, stable) {
+            let why = format!("healthy on fresh looks for {stable:#}: {why}");
+            self.close(id, Event::Ended, &Outcome::Recovered, &why);
+        } else {
+            if phase == Phase::Preparing {
+                // The plan waits while it looks healthy; a relapse goes on from here.
+                self.engine.prepared.remove(id);
+            }
+            self.engine.timers.wake(id, later(since, stable));
+        }
+    }
+
+    /// Not healthy, and yet nothing that a detector knows.
+    fn unexplained(&mut self, id: &IncidentId, why: &str) {
+        self.unhealthy(id);
+        let Some(incident) = self.engine.open.get(id) else {
+            return;
+        };
+        let alarm = incident.fingerprint.class == FaultClass::Unexplained;
+        if alarm && incident.phase == Phase::Open {
+            self.hand_over(
+                id,
+                &format!("an alert fires and no detector explains it: {why}"),
+            );
+        } else if matches!(incident.phase, Phase::Open | Phase::Preparing) {
+            self.unclear(
+                id,
+                &format!("not healthy, and no detector explains it: {why}"),
+            );
+        } else {
+            self.retry(id);
+        }
+    }
+
+    /// Could not see: nothing is concluded, and after a while a person hears of it.
+    pub(super) fn blind(&mut self, id: &IncidentId, why: &str) {
+        self.unclear(id, &format!("cannot see: {why}"));
+    }
+
+    /// It is seen again, and what is seen says something.
+    pub(super) fn sees(&mut self, id: &IncidentId) {
+        if self
+            .engine
+            .open
+            .get(id)
+            .is_some_and(|i| i.blind_since.is_some())
+            && let Some(incident) = self.incident(id)
+        {
+            incident.blind_since = None;
+        }
+    }
+
+    /// Nothing can be concluded now: it is looked at again, and after a while a person has it.
+    pub(super) fn unclear(&mut self, id: &IncidentId, text: &str) {
+        self.unhealthy(id);
+        let Some(incident) = self.engine.open.get(id) else {
+            return;
+        };
+        let first = incident.blind_since.unwrap_or(self.now);
+        let now = self.now;
+        if let Some(incident) = self.incident(id)
+            && incident.blind_since.is_none()
+        {
+            incident.blind_since = Some(now);
+            self.record(Some(id), EntryKind::Blind, text, text);
+        }
+        let open = self.engine.open.get(id).map(|i| i.phase);
+        let may_hand_over = matches!(
+            open,
+            Some(Phase::Open | Phase::Preparing | Phase::Verifying)
+        );
+        if may_hand_over && now >= later(first, limits::BLIND_FOR) {
+            self.hand_over(id, text);
+        } else {
+            self.retry(id);
+        }
+    }
+
+    /// How long it must look healthy: twice the observed time to failure, within the policy.
+    pub(super) fn stable_for(&self, id: &IncidentId) -> SignedDuration {
+        let policy = &self.engine.policy;
+        let step = self.engine.open.get(id).and_then(|i| i.step.as_ref());
+        let failure = step.map_or(0, |s| s.check.time_to_failure_ms);
+        let twice = i64::try_from(failure.saturating_mul(2)).unwrap_or(i64::MAX);
+        SignedDuration::from_millis(twice)
+            .clamp(policy.stable_min, policy.stable_max.max(policy.stable_min))
+    }
+}
+
+/// Whether any source of the snapshot was asked and not seen.
+pub(super) fn is_blind(snapshot: &Snapshot) -> bool {
+    let mut sources = snapshot.coverage.values();
+    sources.any(|coverage| matches!(coverage, Coverage::Blind { .. }))
+}
+
+/// `Pods silent for 90 s, Events was not looked at`.
+pub(super) fn not_seen(missing: &[(Source, String)]) -> String {
+    let each: Vec<String> = missing
+        .iter()
+        .map(|(source, why)| format!("{source:?} {why}"))
+        .collect();
+    each.join(", ")
+}

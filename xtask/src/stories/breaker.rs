@@ -1,0 +1,132 @@
+//! Writes that are rehearsed well and then refused: the circuit breaker opens, and nothing else is
+//! tried.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+
+use super::{Story, tag};
+use crate::agent::{Agent, Settings};
+use crate::audit::Write;
+use crate::faults::Stage;
+use crate::lab::{Identity, Lab, until};
+
+pub static STORIES: &[Story] = &[Story {
+    name: "refused_writes_open_the_breaker_and_the_rest_ask",
+    long: false,
+    play: refused_writes,
+}];
+
+/// Workloads that break at the same time.
+const WORKLOADS: usize = 5;
+/// Refusals in a row that open the breaker, by default.
+const FAILURES: usize = 3;
+
+/// The API server takes every rehearsal of the agent and refuses every write: no right can say that,
+/// an admission policy can.
+fn refused_writes(lab: &Lab) -> Result<()> {
+    let tag = tag();
+    let mut stage = Stage::new(lab, "breaker", &tag)?;
+    let names: Vec<String> = (1..=WORKLOADS).map(|n| format!("app-{tag}-{n}")).collect();
+    for name in &names {
+        stage.name.clone_from(name);
+        lab.apply(&stage.deployment(&["serve"], ""))?;
+    }
+    for name in &names {
+        stage.name.clone_from(name);
+        stage.roll_out(&stage.deployment(&["serve"], ""))?;
+    }
+    refuse_writes(lab, &stage, &tag)?;
+    let played = play(lab, &mut stage, &names);
+    for kind in ["binding", ""] {
+        let kind = format!("validatingadmissionpolicy{kind}");
+        lab.kubectl(&["delete", &kind, &policy_name(&tag)])?;
+    }
+    stage.remove()?;
+    played
+}
+
+fn play(lab: &Lab, stage: &mut Stage<'_>, names: &[String]) -> Result<()> {
+    let agent = Agent::start(lab, Settings::auto())?;
+    for name in names {
+        stage.name.clone_from(name);
+        stage.change_container(&json!({ "image": "img.test/app:nowhere" }))?;
+    }
+    let mut reasons = Vec::new();
+    for name in names {
+        let waiting = agent.await_incident(name, &["waiting"], Duration::from_secs(90))?;
+        let why = waiting["waiting_for"].as_str().unwrap_or_default();
+        reasons.push(why.to_owned());
+    }
+    // Time enough for one more try, were there one.
+    std::thread::sleep(Duration::from_secs(10));
+    let writes = stage.writes()?;
+    let refused = |write: &Write| write.code == 403 && write.resource == "deployments";
+    ensure!(
+        writes.len() == FAILURES && writes.iter().all(refused),
+        "expected {FAILURES} refused patches, the audit log has {writes:?}"
+    );
+    let asks = |text: &str| reasons.iter().filter(|why| why.contains(text)).count();
+    let (refused, open) = (asks("refused the write"), asks("the circuit is open"));
+    ensure!(
+        (refused, open) == (FAILURES, WORKLOADS - FAILURES),
+        "{refused} were refused and {open} met the open circuit: {reasons:?}"
+    );
+    Ok(())
+}
+
+fn policy_name(tag: &str) -> String {
+    format!("refuse-writes-{tag}")
+}
+
+/// Refuses the agent's changes of Deployments in the stage's namespace, unless they are rehearsals.
+fn refuse_writes(lab: &Lab, stage: &Stage<'_>, tag: &str) -> Result<()> {
+    let name = policy_name(tag);
+    let (agent, _) = Identity::Agent.user_and_group();
+    let api = "admissionregistration.k8s.io/v1";
+    let rules = json!([{
+        "apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["UPDATE"],
+        "resources": ["deployments"],
+    }]);
+    let labels = json!({ "kubernetes.io/metadata.name": stage.namespace });
+    let policy = json!({
+        "apiVersion": api, "kind": "ValidatingAdmissionPolicy", "metadata": { "name": name },
+        "spec": {
+            "failurePolicy": "Fail",
+            "matchConstraints": {
+                "resourceRules": rules, "namespaceSelector": { "matchLabels": labels },
+            },
+            "validations": [{
+                "expression": format!("request.userInfo.username != '{agent}' || request.dryRun"),
+                "message": "rehearsals only", "reason": "Forbidden",
+            }],
+        },
+    });
+    let binding = json!({
+        "apiVersion": api, "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": { "name": name },
+        "spec": { "policyName": name, "validationActions": ["Deny"] },
+    });
+    lab.apply(&policy.to_string())?;
+    lab.apply(&binding.to_string())?;
+    until("the policy to be in force", Duration::from_secs(30), || {
+        let target = format!("deployment/{}", stage.name);
+        let user = format!("--as={agent}");
+        let namespace = &stage.namespace;
+        let args = [
+            "-n",
+            namespace,
+            "annotate",
+            "--overwrite",
+            &target,
+            "tried=yes",
+            &user,
+        ];
+        Ok(match lab.kubectl(&args) {
+            Ok(_) => Err("a write went through".to_owned()),
+            Err(error) if format!("{error:#}").contains("rehearsals only") => Ok(()),
+            Err(error) => Err(format!("{error:#}")),
+        })
+    })
+}
