@@ -13,7 +13,11 @@ use serde::Deserialize;
 const ARROWS: &[(&str, &[&str])] = &[
     ("nightshift-core", &[]),
     ("nightshift-cluster", &["nightshift-core"]),
-    ("nightshift", &["nightshift-core", "nightshift-cluster"]),
+    ("nightshift-sim", &[]),
+    (
+        "nightshift",
+        &["nightshift-core", "nightshift-cluster", "nightshift-sim"],
+    ),
     ("xtask", &[]),
 ];
 

@@ -1,0 +1,31 @@
+//! What happens by itself: controllers, scheduler and kubelets, each a [`Controller`] in one list.
+
+use crate::cluster::{Cluster, Todo};
+use crate::object::Key;
+use crate::store::{Change, Store};
+use std::fmt::Debug;
+use std::time::Duration;
+
+/// Something that brings the cluster nearer to what its objects ask for.
+///
+/// It is told of every change, says which objects to look at, and is called with one at a time.
+/// It keeps no truth of its own that the store does not have, but what a real one would lose at a
+/// restart too (a kubelet's running containers excepted).
+pub trait Controller: Debug + Send {
+    /// An object changed: which keys need a look. Called for every change: has to be cheap.
+    fn heard(&mut self, change: &Change, store: &Store, todo: &mut Todo);
+
+    /// Looks at one object, and changes what has to change. `Some` asks for another look after so
+    /// long.
+    fn reconcile(&mut self, key: &Key, cluster: &mut Cluster) -> Option<Duration>;
+
+    /// How long it takes from a change to the look, in the cluster's time.
+    fn latency(&self) -> Duration {
+        Duration::from_millis(5)
+    }
+}
+
+/// Every controller, in the order in which they hear of a change.
+pub fn all() -> Vec<Box<dyn Controller>> {
+    vec![]
+}

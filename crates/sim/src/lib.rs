@@ -1,0 +1,27 @@
+//! A Kubernetes in memory: an API server, the main controllers, a scheduler and kubelets in one
+//! process, that kubectl, client-go and kube-rs take for a Kubernetes.
+//!
+//! ```text
+//! request -> api -> registry -> store -> changes -> controllers, scheduler, kubelets -> registry
+//! ```
+//!
+//! One [`Cluster`] is one synchronous state machine. It has no clock and no threads: whoever owns it
+//! says what time it is ([`Cluster::advance`]) and hands it requests. So virtual time needs no
+//! sleeping, and the same seed gives the same history, byte for byte.
+//!
+//! This crate never depends on Nightshift's core, cluster or agent: a simulation written from the
+//! same head as the detectors would agree only with itself.
+
+pub mod cluster;
+pub mod controllers;
+pub mod object;
+pub mod registry;
+pub mod resources;
+pub mod status;
+pub mod store;
+
+pub use cluster::Cluster;
+pub use object::{Key, Meta, Object, OwnerReference};
+pub use resources::{Resource, ResourceId};
+pub use status::{Reason, Status};
+pub use store::Store;

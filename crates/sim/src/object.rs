@@ -1,0 +1,366 @@
+//! An object as the store keeps it: metadata that is understood, and every other top-level field as
+//! the JSON text that it is sent as.
+//!
+//! So a change of the status copies no spec, a list is put together without serializing, and ten
+//! thousand pods take kilobytes each, not tens of them.
+
+use crate::resources::{Resource, ResourceId};
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Where an object is found.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// Which resource.
+    pub resource: ResourceId,
+    /// Namespace; empty for a cluster-wide object.
+    pub namespace: Arc<str>,
+    /// Name.
+    pub name: Arc<str>,
+}
+
+impl Key {
+    /// A key.
+    pub fn new(resource: ResourceId, namespace: &str, name: &str) -> Self {
+        Self {
+            resource,
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+}
+
+/// `metav1.OwnerReference`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[expect(missing_docs, reason = "the fields of metav1.OwnerReference")]
+pub struct OwnerReference {
+    pub api_version: String,
+    pub kind: String,
+    pub name: String,
+    pub uid: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub controller: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_owner_deletion: Option<bool>,
+}
+
+/// `metav1.ObjectMeta`. Unknown fields are dropped, as the API server drops them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[expect(missing_docs, reason = "the fields of metav1.ObjectMeta")]
+pub struct Meta {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub name: Arc<str>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub generate_name: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub namespace: Arc<str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub uid: Arc<str>,
+    /// 0 means none.
+    #[serde(with = "revision", skip_serializing_if = "is_zero")]
+    pub resource_version: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub generation: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub creation_timestamp: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deletion_timestamp: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deletion_grace_period_seconds: Option<u32>,
+    #[serde(
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "nullable"
+    )]
+    pub labels: BTreeMap<String, String>,
+    #[serde(
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "nullable"
+    )]
+    pub annotations: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "nullable")]
+    pub owner_references: Vec<OwnerReference>,
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "nullable")]
+    pub finalizers: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "nullable")]
+    pub managed_fields: Vec<ManagedFields>,
+}
+
+/// `metav1.ManagedFieldsEntry`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[expect(missing_docs, reason = "the fields of metav1.ManagedFieldsEntry")]
+pub struct ManagedFields {
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub manager: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub operation: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub api_version: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<Timestamp>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub fields_type: String,
+    #[serde(rename = "fieldsV1", skip_serializing_if = "Option::is_none")]
+    pub fields_v1: Option<Raw>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub subresource: String,
+}
+
+impl Meta {
+    /// The owner that controls it.
+    pub fn controller(&self) -> Option<&OwnerReference> {
+        self.owner_references
+            .iter()
+            .find(|owner| owner.controller == Some(true))
+    }
+}
+
+/// JSON text that is kept as it is. Two are equal when their text is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Raw(pub Arc<RawValue>);
+
+impl PartialEq for Raw {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0.get() == other.0.get()
+    }
+}
+
+impl Raw {
+    /// The text of a value. `None` only for a value that JSON cannot express.
+    pub fn of(value: &impl Serialize) -> Option<Self> {
+        let raw = serde_json::value::to_raw_value(value).ok()?;
+        Some(Self(Arc::from(raw)))
+    }
+
+    /// The text.
+    pub fn text(&self) -> &str {
+        self.0.get()
+    }
+}
+
+/// One object. Cheap to clone but for its metadata.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Object {
+    /// As in the manifest.
+    pub api_version: Arc<str>,
+    /// As in the manifest.
+    pub kind: Arc<str>,
+    /// What is understood of it.
+    pub meta: Meta,
+    /// Every other top-level field (`spec`, `status`, `data`, `rules`, ...), by name.
+    pub fields: BTreeMap<Box<str>, Raw>,
+}
+
+/// Why a text is no object.
+#[derive(Debug, thiserror::Error)]
+pub enum NotAnObject {
+    /// Not JSON, or a field of the metadata has a wrong type.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// JSON, but no object.
+    #[error("json: cannot unmarshal into Go value of type map[string]interface {{}}")]
+    NotAMap,
+}
+
+/// An object as it is written and read.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wire {
+    #[serde(default)]
+    api_version: Arc<str>,
+    #[serde(default)]
+    kind: Arc<str>,
+    #[serde(default)]
+    metadata: Meta,
+    #[serde(flatten)]
+    fields: BTreeMap<Box<str>, Value>,
+}
+
+impl Object {
+    /// An empty object of a resource.
+    pub fn new(resource: &Resource, namespace: &str, name: &str) -> Self {
+        Self {
+            api_version: resource.api_version().into(),
+            kind: Arc::clone(&resource.kind),
+            meta: Meta {
+                name: name.into(),
+                namespace: namespace.into(),
+                ..Meta::default()
+            },
+            fields: BTreeMap::new(),
+        }
+    }
+
+    /// Reads one from JSON text.
+    pub fn parse(text: &[u8]) -> Result<Self, NotAnObject> {
+        Self::from_value(serde_json::from_slice(text)?)
+    }
+
+    /// Reads one from a value.
+    pub fn from_value(value: Value) -> Result<Self, NotAnObject> {
+        if !value.is_object() {
+            return Err(NotAnObject::NotAMap);
+        }
+        let wire: Wire = serde_json::from_value(value)?;
+        let raw = wire.fields.into_iter();
+        Ok(Self {
+            api_version: wire.api_version,
+            kind: wire.kind,
+            meta: wire.metadata,
+            fields: raw
+                .filter(|(_, value)| !value.is_null())
+                .filter_map(|(name, value)| Some((name, Raw::of(&value)?)))
+                .collect(),
+        })
+    }
+
+    /// The whole object as a value, to be patched.
+    pub fn to_value(&self) -> Value {
+        serde_json::from_str(&self.to_json()).unwrap_or_default()
+    }
+
+    /// The whole object as JSON text.
+    pub fn to_json(&self) -> String {
+        let mut text = String::with_capacity(self.len_hint());
+        self.write_json(&mut text);
+        text
+    }
+
+    /// Appends the JSON text.
+    pub fn write_json(&self, out: &mut String) {
+        let quoted = |text: &str| serde_json::to_string(text).unwrap_or_default();
+        out.push_str("{\"kind\":");
+        out.push_str(&quoted(&self.kind));
+        out.push_str(",\"apiVersion\":");
+        out.push_str(&quoted(&self.api_version));
+        out.push_str(",\"metadata\":");
+        out.push_str(&serde_json::to_string(&self.meta).unwrap_or_default());
+        for (name, raw) in &self.fields {
+            out.push(',');
+            out.push_str(&quoted(name));
+            out.push(':');
+            out.push_str(raw.text());
+        }
+        out.push('}');
+    }
+
+    /// About how many bytes its JSON text has.
+    pub fn len_hint(&self) -> usize {
+        let fields: usize = self.fields.values().map(|raw| raw.text().len()).sum();
+        fields.saturating_add(700)
+    }
+
+    /// One top-level field, read as `T`. `None` where it is absent or of another shape.
+    pub fn field<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        serde_json::from_str(self.fields.get(name)?.text()).ok()
+    }
+
+    /// `spec`, read as `T`, or its default.
+    pub fn spec<T: DeserializeOwned + Default>(&self) -> T {
+        self.field("spec").unwrap_or_default()
+    }
+
+    /// `status`, read as `T`, or its default.
+    pub fn status<T: DeserializeOwned + Default>(&self) -> T {
+        self.field("status").unwrap_or_default()
+    }
+
+    /// Sets a top-level field; a null removes it.
+    pub fn set(&mut self, name: &str, value: &impl Serialize) {
+        match Raw::of(value) {
+            Some(raw) if raw.text() != "null" => {
+                self.fields.insert(name.into(), raw);
+            }
+            _ => {
+                self.fields.remove(name);
+            }
+        }
+    }
+
+    /// Its key, given its resource.
+    pub fn key(&self, resource: ResourceId) -> Key {
+        Key {
+            resource,
+            namespace: Arc::clone(&self.meta.namespace),
+            name: Arc::clone(&self.meta.name),
+        }
+    }
+
+    /// A reference to it as an owner that controls.
+    pub fn as_controller(&self) -> OwnerReference {
+        OwnerReference {
+            api_version: self.api_version.to_string(),
+            kind: self.kind.to_string(),
+            name: self.meta.name.to_string(),
+            uid: self.meta.uid.to_string(),
+            controller: Some(true),
+            block_owner_deletion: Some(true),
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+fn nullable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// A resourceVersion is a string on the wire.
+mod revision {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
+    pub(super) fn serialize<S: Serializer>(number: &u64, out: S) -> Result<S::Ok, S::Error> {
+        out.collect_str(number)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<u64, D::Error> {
+        let text = Option::<String>::deserialize(input)?.unwrap_or_default();
+        if text.is_empty() {
+            return Ok(0);
+        }
+        text.parse()
+            .map_err(|_| serde::de::Error::custom("resourceVersion: must be a number"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_object_comes_back_as_it_went_in() {
+        let text = json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "a", "namespace": "b", "resourceVersion": "7", "labels": {"x": "y"},
+                         "creationTimestamp": "2026-11-22T10:00:00Z"},
+            "spec": {"containers": [{"name": "c"}]},
+        });
+        let object = Object::from_value(text.clone()).unwrap();
+        assert_eq!(object.to_value(), text);
+    }
+
+    #[test]
+    fn nulls_in_metadata_are_nothing() {
+        let text = json!({"metadata": {"name": "a", "labels": null, "creationTimestamp": null}});
+        let object = Object::from_value(text).unwrap();
+        assert!(object.meta.labels.is_empty());
+        assert_eq!(object.meta.creation_timestamp, None);
+    }
+}
