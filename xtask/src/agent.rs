@@ -1,6 +1,6 @@
 //! The agent under test: the real binary, as a program of the lab, with its own account.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ const UNIT: &str = "agent";
 /// How the agent is started. Timers are shortened by its own configuration, nothing else.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The optimised binary, as it is shipped, instead of the one with crash points.
+    pub release: bool,
     /// `AGENT_MODE`.
     pub mode: &'static str,
     /// `DRY_RUN`.
@@ -28,9 +30,10 @@ impl Settings {
     /// Repairs by itself.
     pub fn auto() -> Self {
         Self {
+            release: false,
             mode: "auto",
             dry_run: false,
-            env: Vec::new(),
+            env: Self::short_timers(),
         }
     }
 
@@ -38,9 +41,29 @@ impl Settings {
     pub fn recommend() -> Self {
         Self {
             mode: "recommend",
-            dry_run: false,
+            ..Self::auto()
+        }
+    }
+
+    /// The release build with the timers that it ships with. In `recommend` it is as without any
+    /// configuration; `auto` repairs.
+    pub fn shipped(mode: &'static str) -> Self {
+        Self {
+            release: true,
+            mode,
+            dry_run: mode != "auto",
             env: Vec::new(),
         }
+    }
+
+    fn short_timers() -> Vec<(String, String)> {
+        [
+            ("NIGHTSHIFT_PERSISTENCE_PERCENT", "10"),
+            ("NIGHTSHIFT_STABLE_MIN", "5s"),
+            ("NIGHTSHIFT_VERIFY_TIMEOUT", "60s"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
     }
 
     /// With one more environment variable.
@@ -101,9 +124,6 @@ impl<'l> Agent<'l> {
             ("DATABASE_URL", self.database_url()),
             ("CLUSTER_NAME", "lab".to_owned()),
             ("LOG_LEVEL", "info".to_owned()),
-            ("NIGHTSHIFT_PERSISTENCE_PERCENT", "10".to_owned()),
-            ("NIGHTSHIFT_STABLE_MIN", "5s".to_owned()),
-            ("NIGHTSHIFT_VERIFY_TIMEOUT", "60s".to_owned()),
         ];
         argv.extend(fixed.iter().map(|(key, value)| format!("{key}={value}")));
         argv.extend(
@@ -113,7 +133,7 @@ impl<'l> Agent<'l> {
                 .map(|(key, value)| format!("{key}={value}")),
         );
         argv.extend(env.iter().map(|(key, value)| format!("{key}={value}")));
-        argv.push(binary()?.display().to_string());
+        argv.push(binary(self.settings.release)?.display().to_string());
         argv.push("run".to_owned());
         self.lab.start_program(UNIT, argv)?;
         Ok(())
@@ -126,10 +146,14 @@ impl<'l> Agent<'l> {
 
     /// Whether its process is alive.
     pub fn is_alive(&self) -> bool {
-        self.lab
-            .programs()
-            .iter()
-            .any(|(name, _, alive)| name == UNIT && *alive)
+        self.process().is_some()
+    }
+
+    /// Its process, while it is alive.
+    pub fn process(&self) -> Option<i32> {
+        let programs = self.lab.programs();
+        let mut own = programs.iter().filter(|(name, ..)| name == UNIT);
+        own.find_map(|(_, pid, alive)| alive.then_some(*pid))
     }
 
     /// All incidents, newest first, as `nightshift incidents list -o json` prints them.
@@ -216,13 +240,34 @@ pub fn build() -> Result<PathBuf> {
     if !status.success() {
         bail!("the agent does not build");
     }
-    binary()
+    binary(false)
 }
 
-fn binary() -> Result<PathBuf> {
-    // xtask itself was built into the same folder.
+/// The agent's binary of this checkout as it is shipped: optimised, without crash points.
+pub fn build_release() -> Result<PathBuf> {
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--release", "--package", "nightshift"])
+        .stdin(Stdio::null())
+        .status()
+        .context("cannot run cargo")?;
+    if !status.success() {
+        bail!("the agent does not build");
+    }
+    binary(true)
+}
+
+/// The binary that was built last.
+pub fn binary(release: bool) -> Result<PathBuf> {
+    // xtask itself was built into the same folder, or beside the release folder.
     let own = std::env::current_exe()?;
-    let binary = own.with_file_name("nightshift");
+    let binary = if release {
+        let target = own.parent().and_then(Path::parent);
+        target
+            .context("xtask lies in no target folder")?
+            .join("release/nightshift")
+    } else {
+        own.with_file_name("nightshift")
+    };
     if !binary.exists() {
         bail!("{} is not built", binary.display());
     }
@@ -231,7 +276,12 @@ fn binary() -> Result<PathBuf> {
 
 /// What `nightshift rbac --write` prints: the rights that the agent's account gets in the lab.
 pub fn rbac() -> Result<String> {
-    let out = Command::new(binary()?).args(["rbac", "--write"]).output()?;
+    rbac_of(&binary(false)?)
+}
+
+/// [`rbac`] of a certain binary.
+pub fn rbac_of(binary: &Path) -> Result<String> {
+    let out = Command::new(binary).args(["rbac", "--write"]).output()?;
     if !out.status.success() {
         bail!("nightshift rbac: {}", String::from_utf8_lossy(&out.stderr));
     }

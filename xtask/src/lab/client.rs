@@ -40,6 +40,11 @@ impl Lab {
         command
     }
 
+    /// The file with an identity's token.
+    pub fn token(&self, who: Identity) -> PathBuf {
+        self.access().token(who)
+    }
+
     /// Runs kubectl as the admin and returns what it printed.
     pub fn kubectl<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<String> {
         self.kubectl_within(LIMIT, args)

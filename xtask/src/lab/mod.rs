@@ -36,7 +36,7 @@ pub use life::Up;
 pub use network::MAIN_ADDRESS;
 pub use node::Node;
 pub use progress::Progress;
-pub use scale::FAKE;
+pub use scale::{DOOR_ADDRESS, FAKE, REPLICAS};
 pub use silence::{PROXY, Silence};
 pub use wait::until;
 

@@ -16,10 +16,33 @@ pub const FAKE: &str = "lab/fake";
 const UNIT: &str = "kwok";
 /// Thousands of objects on a busy machine.
 const LIMIT: Duration = Duration::from_mins(10);
-/// The pods of one fake Deployment.
-const REPLICAS: usize = 50;
+/// The pods of one fake Deployment: few, so that there are many owners and Services too.
+pub const REPLICAS: usize = 5;
+/// A server without TLS and tokens before the API server, for clients that measure.
+const DOOR: &str = "door";
+/// Where it listens, within the lab's network.
+pub const DOOR_ADDRESS: &str = "127.0.0.1:8001";
 
 impl Lab {
+    /// Starts `kubectl proxy` as the admin on [`DOOR_ADDRESS`], unless it runs.
+    pub fn open_door(&self) -> Result<()> {
+        if self.units().running(DOOR).is_ok() {
+            return Ok(());
+        }
+        let config = self.kubeconfig(Identity::Admin).display().to_string();
+        let kube = self.build.join("kube").display().to_string();
+        let argv = ["env", &format!("KUBECONFIG={config}"), &kube];
+        let args = ["kubectl", "proxy", "--address=127.0.0.1", "--port=8001"];
+        let argv = argv.iter().chain(&args).map(|word| (*word).to_owned());
+        self.start_program(DOOR, argv.collect())?;
+        let url = format!("http://{DOOR_ADDRESS}/readyz");
+        until("kubectl proxy", Duration::from_secs(20), || {
+            self.units().running(DOOR)?;
+            let asked = self.fetch_url(&url);
+            Ok(asked.map(drop).map_err(|error| error.to_string()))
+        })
+    }
+
     /// Builds kwok if needed, starts it, and makes `count` fake nodes `fake-0`, `fake-1`, ...
     pub fn add_fake_nodes(&self, count: usize, progress: &Progress) -> Result<()> {
         binaries::build_kwok(&self.checkout.join("lab"), &self.build, progress)?;
