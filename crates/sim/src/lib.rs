@@ -14,6 +14,7 @@
 
 pub mod cluster;
 pub mod controllers;
+pub mod load;
 pub mod object;
 pub mod registry;
 pub mod resources;
