@@ -236,12 +236,22 @@ impl Object {
 
     /// Appends the JSON text.
     pub fn write_json(&self, out: &mut String) {
-        let quoted = |text: &str| serde_json::to_string(text).unwrap_or_default();
         out.push_str("{\"kind\":");
         out.push_str(&quoted(&self.kind));
         out.push_str(",\"apiVersion\":");
         out.push_str(&quoted(&self.api_version));
-        out.push_str(",\"metadata\":");
+        out.push(',');
+        self.write_rest(out);
+    }
+
+    /// Appends the JSON text without kind and apiVersion, as it stands in a list of its kind.
+    pub fn write_item(&self, out: &mut String) {
+        out.push('{');
+        self.write_rest(out);
+    }
+
+    fn write_rest(&self, out: &mut String) {
+        out.push_str("\"metadata\":");
         out.push_str(&serde_json::to_string(&self.meta).unwrap_or_default());
         for (name, raw) in &self.fields {
             out.push(',');
@@ -305,6 +315,10 @@ impl Object {
             block_owner_deletion: Some(true),
         }
     }
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap_or_default()
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]

@@ -30,6 +30,8 @@ pub struct Resource {
     pub in_all: bool,
     /// Defined by a `CustomResourceDefinition`.
     pub custom: bool,
+    /// False for a custom resource whose definition was deleted: its id stays, its path does not.
+    pub served: bool,
 }
 
 impl Resource {
@@ -77,6 +79,7 @@ macro_rules! resources {
                 plural: $plural.into(), singular: $singular.into(),
                 short_names: vec![$($short.into()),*], namespaced: $namespaced,
                 subresources: vec![$($sub.into()),*], in_all: $all, custom: false,
+                served: true,
             }),*]
         }
     };
@@ -125,6 +128,7 @@ resources! {
     MUTATING_WEBHOOKS: "admissionregistration.k8s.io" "v1" "MutatingWebhookConfiguration" "mutatingwebhookconfigurations" "mutatingwebhookconfiguration" [] false [] false;
     VALIDATING_WEBHOOKS: "admissionregistration.k8s.io" "v1" "ValidatingWebhookConfiguration" "validatingwebhookconfigurations" "validatingwebhookconfiguration" [] false [] false;
     API_SERVICES: "apiregistration.k8s.io" "v1" "APIService" "apiservices" "apiservice" [] false ["status"] false;
+    EVENTS_V1: "events.k8s.io" "v1" "Event" "events" "event" ["ev"] true [] false;
     CUSTOM_RESOURCE_DEFINITIONS: "apiextensions.k8s.io" "v1" "CustomResourceDefinition" "customresourcedefinitions" "customresourcedefinition" ["crd" "crds"] false ["status"] false;
 }
 
@@ -170,8 +174,12 @@ impl Resources {
 
     /// Adds a custom resource, or changes the one of the same group, version and plural.
     pub fn add(&mut self, resource: Resource) -> ResourceId {
-        let known = self.by_path(&resource.group, &resource.version, &resource.plural);
-        if let Some(id) = known {
+        let known = self.iter().find(|(_, one)| {
+            one.plural == resource.plural
+                && one.group == resource.group
+                && one.version == resource.version
+        });
+        if let Some((id, _)) = known {
             if let Some(place) = self.table.get_mut(usize::from(id.0)) {
                 *place = resource;
             }
@@ -182,7 +190,32 @@ impl Resources {
         ResourceId(index)
     }
 
+    /// Stops or goes on serving a resource.
+    pub fn serve(&mut self, id: ResourceId, served: bool) {
+        if let Some(row) = self.table.get_mut(usize::from(id.0)) {
+            row.served = served;
+        }
+    }
+
+    /// Under which id the objects of a resource are kept: Events of `events.k8s.io` are those of the
+    /// core group, and all versions of a custom resource are one.
+    pub fn stored(&self, id: ResourceId) -> ResourceId {
+        if id == ids::EVENTS_V1 {
+            return ids::EVENTS;
+        }
+        let row = self.get(id);
+        if !row.custom {
+            return id;
+        }
+        let same =
+            |one: &Resource| one.custom && one.plural == row.plural && one.group == row.group;
+        let first = self.iter().find(|(_, one)| same(one));
+        first.map_or(id, |(first, _)| first)
+    }
+
     fn find(&self, wanted: impl Fn(&Resource) -> bool) -> Option<ResourceId> {
-        self.iter().find(|(_, one)| wanted(one)).map(|(id, _)| id)
+        let mut all = self.iter();
+        all.find(|(_, one)| one.served && wanted(one))
+            .map(|(id, _)| id)
     }
 }

@@ -25,9 +25,16 @@ pub enum Reason {
     Expired,
     ServiceUnavailable,
     Timeout,
+    /// None is given (`metav1.StatusReasonUnknown`): on the wire the field is left out.
+    Unknown,
 }
 
 impl Reason {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
+    fn is_unknown(&self) -> bool {
+        *self == Self::Unknown
+    }
+
     /// The HTTP status code that goes with it.
     pub fn code(self) -> u16 {
         match self {
@@ -43,7 +50,7 @@ impl Reason {
             Self::UnsupportedMediaType => 415,
             Self::RequestEntityTooLarge => 413,
             Self::TooManyRequests => 429,
-            Self::InternalError => 500,
+            Self::InternalError | Self::Unknown => 500,
             Self::ServiceUnavailable => 503,
             Self::Timeout => 504,
         }
@@ -110,6 +117,7 @@ struct Wire {
     metadata: serde_json::Value,
     status: &'static str,
     message: String,
+    #[serde(skip_serializing_if = "Reason::is_unknown")]
     reason: Reason,
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<Box<Details>>,
