@@ -13,6 +13,12 @@ pub trait Clock: fmt::Debug + Send + Sync {
     fn now(&self) -> Timestamp;
     /// Completes after `duration`.
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
+    /// Completes after `limit` of this machine's own time: a limit on our own work and requests, which
+    /// get no faster where a simulated cluster's time does. The same as [`Clock::sleep`] wherever
+    /// there is one time only.
+    fn limit(&self, limit: Duration) -> BoxFuture<'static, ()> {
+        self.sleep(limit)
+    }
 }
 
 /// The system's clock.
@@ -33,13 +39,14 @@ impl Clock for SystemClock {
     }
 }
 
-/// Awaits `work` for at most `limit`; `None` when it did not finish and was dropped.
+/// Awaits `work` for at most `limit` of the machine's time; `None` when it did not finish and was
+/// dropped.
 pub async fn within<T>(
     clock: &dyn Clock,
     limit: Duration,
     work: impl Future<Output = T>,
 ) -> Option<T> {
-    match select(pin!(work), clock.sleep(limit)).await {
+    match select(pin!(work), clock.limit(limit)).await {
         Either::Left((value, _)) => Some(value),
         Either::Right(((), _)) => None,
     }
