@@ -16,6 +16,7 @@ pub mod cluster;
 pub mod controllers;
 pub mod load;
 pub mod object;
+pub mod pace;
 pub mod registry;
 pub mod resources;
 pub mod status;
@@ -23,6 +24,7 @@ pub mod store;
 
 pub use cluster::Cluster;
 pub use object::{Key, Meta, Object, OwnerReference};
+pub use pace::{Pace, Speed};
 pub use resources::{Resource, ResourceId};
 pub use status::{Reason, Status};
 pub use store::Store;
