@@ -1,5 +1,11 @@
 //! What happens by itself: controllers, scheduler and kubelets, each a [`Controller`] in one list.
 
+mod common;
+mod deployment;
+mod events;
+mod pods;
+mod replicaset;
+
 use crate::cluster::{Cluster, Todo};
 use crate::object::Key;
 use crate::store::{Change, Store};
@@ -27,5 +33,11 @@ pub trait Controller: Debug + Send {
 
 /// Every controller, in the order in which they hear of a change.
 pub fn all() -> Vec<Box<dyn Controller>> {
-    vec![]
+    vec![
+        Box::<deployment::Deployments>::default(),
+        Box::<replicaset::ReplicaSets>::default(),
+    ]
 }
+
+#[cfg(test)]
+mod tests;

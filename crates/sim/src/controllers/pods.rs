@@ -1,0 +1,245 @@
+//! What controllers need to know of a pod, and how they make and end one.
+
+use super::common::Selector;
+use super::events;
+use crate::cluster::Cluster;
+use crate::object::{Key, Object};
+use crate::registry::{DeleteOptions, Preconditions};
+use crate::resources::ids;
+use crate::status::Status;
+use crate::store::{Change, ChangeKind};
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A pod, as a controller sees it.
+#[derive(Clone, Debug)]
+pub(super) struct Pod {
+    /// All of it.
+    pub(super) object: Arc<Object>,
+    /// The few facts of its spec and status.
+    pub(super) facts: Facts,
+}
+
+/// What of a pod a controller decides on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Facts {
+    /// Where it runs; empty when nowhere.
+    pub(super) node: String,
+    /// `Pending`, `Running`, `Succeeded`, `Failed` or `Unknown`.
+    pub(super) phase: String,
+    /// Since when it is ready; `None` when it is not. (A ready one without a time is ready since
+    /// ever.)
+    pub(super) ready_since: Option<Timestamp>,
+    /// The most often that one of its containers was restarted.
+    pub(super) restarts: u32,
+    /// Its address.
+    pub(super) ip: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Spec {
+    node_name: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PodStatus {
+    phase: String,
+    #[serde(rename = "podIP")]
+    pod_ip: String,
+    conditions: Vec<PodCondition>,
+    container_statuses: Vec<ContainerStatus>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PodCondition {
+    r#type: String,
+    status: String,
+    last_transition_time: Option<Timestamp>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ContainerStatus {
+    restart_count: u32,
+}
+
+impl Facts {
+    /// Reads them.
+    pub(super) fn of(object: &Object) -> Self {
+        let spec: Spec = object.spec();
+        let status: PodStatus = object.status();
+        let ready = status
+            .conditions
+            .into_iter()
+            .find(|one| one.r#type == "Ready");
+        let ready = ready.filter(|one| one.status == "True");
+        let restarts = status
+            .container_statuses
+            .iter()
+            .map(|one| one.restart_count);
+        Self {
+            node: spec.node_name,
+            phase: status.phase,
+            ready_since: ready.map(|one| one.last_transition_time.unwrap_or_default()),
+            restarts: restarts.max().unwrap_or(0),
+            ip: status.pod_ip,
+        }
+    }
+
+    /// Has it come to its end?
+    pub(super) fn finished(&self) -> bool {
+        self.phase == "Succeeded" || self.phase == "Failed"
+    }
+}
+
+impl Pod {
+    /// Reads one.
+    pub(super) fn of(object: &Arc<Object>) -> Self {
+        Self {
+            object: Arc::clone(object),
+            facts: Facts::of(object),
+        }
+    }
+
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        &self.object.meta.name
+    }
+
+    /// Its key.
+    pub(super) fn key(&self) -> Key {
+        self.object.key(ids::PODS)
+    }
+
+    /// Is it being deleted?
+    pub(super) fn terminating(&self) -> bool {
+        self.object.meta.deletion_timestamp.is_some()
+    }
+
+    /// Neither at its end nor being deleted.
+    pub(super) fn active(&self) -> bool {
+        !self.terminating() && !self.facts.finished()
+    }
+
+    /// Is it ready?
+    pub(super) fn ready(&self) -> bool {
+        self.facts.ready_since.is_some()
+    }
+
+    /// Is it ready for so long that it counts as available?
+    pub(super) fn available(&self, min_ready: i64, now: Timestamp) -> bool {
+        self.available_in(min_ready, now) == Some(Duration::ZERO)
+    }
+
+    /// How long until it counts as available, if it stays ready; `None` when it is not ready.
+    pub(super) fn available_in(&self, min_ready: i64, now: Timestamp) -> Option<Duration> {
+        let since = self.facts.ready_since?;
+        if min_ready == 0 {
+            return Some(Duration::ZERO);
+        }
+        let at = since.saturating_add(SignedDuration::from_secs(min_ready));
+        let left = at.unwrap_or(Timestamp::MAX).duration_since(now);
+        Some(Duration::try_from(left).unwrap_or(Duration::ZERO))
+    }
+}
+
+/// Did something change that a controller decides on?
+pub(super) fn matters(change: &Change) -> bool {
+    let (ChangeKind::Modified, Some(old)) = (change.kind, &change.old) else {
+        return true;
+    };
+    let new = &change.new;
+    if old.meta.deletion_timestamp.is_some() != new.meta.deletion_timestamp.is_some()
+        || old.meta.labels != new.meta.labels
+        || old.meta.owner_references != new.meta.owner_references
+    {
+        return true;
+    }
+    let same = |name| old.fields.get(name) == new.fields.get(name);
+    (!same("status") || !same("spec")) && Facts::of(old) != Facts::of(new)
+}
+
+/// The pods that an object controls, in the order of their names.
+pub(super) fn controlled_by(cluster: &Cluster, uid: &str) -> Vec<Pod> {
+    let owned = cluster.store.owned_by(uid).filter(|object| {
+        &*object.kind == "Pod" && object.meta.controller().is_some_and(|one| one.uid == uid)
+    });
+    owned.map(Pod::of).collect()
+}
+
+/// The pods of a namespace that a selector selects.
+pub(super) fn selected(cluster: &Cluster, namespace: &str, selector: &Selector) -> Vec<Pod> {
+    let all = cluster.store.list(ids::PODS, Some(namespace));
+    all.filter(|object| selector.matches(&object.meta.labels))
+        .map(Pod::of)
+        .collect()
+}
+
+/// A pod of a template, controlled by `owner`, with a generated name.
+pub(super) fn from_template(cluster: &Cluster, owner: &Object, template: &Value) -> Object {
+    let mut pod = Object::new(cluster.resources.get(ids::PODS), &owner.meta.namespace, "");
+    let meta = template.get("metadata").cloned().unwrap_or_default();
+    let meta: crate::object::Meta = serde_json::from_value(meta).unwrap_or_default();
+    pod.meta.generate_name = format!("{}-", owner.meta.name);
+    pod.meta.labels = meta.labels;
+    pod.meta.annotations = meta.annotations;
+    pod.meta.finalizers = meta.finalizers;
+    pod.meta.owner_references = vec![owner.as_controller()];
+    pod.set("spec", template.get("spec").unwrap_or(&Value::Null));
+    pod.set("status", &json!({"phase": "Pending"}));
+    pod
+}
+
+/// Creates a pod for its owner, and tells in an event how that went.
+pub(super) fn create(
+    cluster: &mut Cluster,
+    component: &str,
+    owner: &Object,
+    pod: Object,
+) -> Result<Arc<Object>, Status> {
+    match cluster.create(ids::PODS, pod) {
+        Ok(pod) => {
+            let message = format!("Created pod: {}", pod.meta.name);
+            events::normal(cluster, component, owner, "SuccessfulCreate", &message);
+            Ok(pod)
+        }
+        Err(refusal) => {
+            if !namespace_terminating(&refusal) {
+                let message = format!("Error creating: {refusal}");
+                events::warning(cluster, component, owner, "FailedCreate", &message);
+            }
+            Err(refusal)
+        }
+    }
+}
+
+/// Deletes a pod for its owner, and tells so in an event. False when it could not.
+pub(super) fn delete(cluster: &mut Cluster, component: &str, owner: &Object, pod: &Pod) -> bool {
+    let options = DeleteOptions {
+        preconditions: Some(Preconditions {
+            uid: Some(pod.object.meta.uid.to_string()),
+            resource_version: None,
+        }),
+        ..DeleteOptions::default()
+    };
+    let done = cluster.delete(&pod.key(), &options).is_ok();
+    if done {
+        let message = format!("Deleted pod: {}", pod.name());
+        events::normal(cluster, component, owner, "SuccessfulDelete", &message);
+    }
+    done
+}
+
+/// Was it refused because its namespace is going away? Then nobody tries again.
+pub(super) fn namespace_terminating(refusal: &Status) -> bool {
+    let causes = refusal.details.iter().flat_map(|details| &details.causes);
+    causes
+        .clone()
+        .any(|cause| cause.reason == "NamespaceTerminating")
+}

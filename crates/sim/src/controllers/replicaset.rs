@@ -1,0 +1,312 @@
+//! ReplicaSets: as many pods of a template as are asked for.
+//!
+//! Rules and texts: `pkg/controller/replicaset` and `controller_utils.go` of Kubernetes 1.36.
+
+use super::Controller;
+use super::common::{
+    BackOff, Condition, Orphans, Selector, claim, condition, controller_key, count, is_zero,
+    more_than_status, remove_condition, set_condition,
+};
+use super::pods::{self, Pod};
+use crate::cluster::{Cluster, Todo};
+use crate::object::{Key, Object};
+use crate::resources::ids;
+use crate::status::Status as Refusal;
+use crate::store::{Change, ChangeKind, Store};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// At most so many pods are made or ended in one look (`BurstReplicas`).
+const BURST: usize = 500;
+const COMPONENT: &str = "replicaset-controller";
+
+/// The controller.
+#[derive(Debug, Default)]
+pub(super) struct ReplicaSets {
+    orphans: Orphans,
+    back_off: BackOff,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec {
+    #[serde(default = "one")]
+    replicas: i64,
+    #[serde(default)]
+    min_ready_seconds: i64,
+    #[serde(default)]
+    selector: Selector,
+    #[serde(default)]
+    template: Value,
+}
+
+fn one() -> i64 {
+    1
+}
+
+/// `apps/v1` `ReplicaSetStatus`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Status {
+    /// Pods that are neither at their end nor being deleted.
+    pub(super) replicas: i64,
+    #[serde(skip_serializing_if = "is_zero")]
+    fully_labeled_replicas: i64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) ready_replicas: i64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) available_replicas: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) terminating_replicas: Option<i64>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub(super) observed_generation: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) conditions: Vec<Condition>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
+fn is_default(number: &u64) -> bool {
+    *number == 0
+}
+
+impl Controller for ReplicaSets {
+    fn heard(&mut self, change: &Change, store: &Store, todo: &mut Todo) {
+        match change.resource {
+            ids::REPLICA_SETS => {
+                if more_than_status(change.old.as_deref(), &change.new) {
+                    todo.now(change.key());
+                }
+            }
+            ids::PODS => self.heard_pod(change, store, todo),
+            _ => {}
+        }
+    }
+
+    fn reconcile(&mut self, key: &Key, cluster: &mut Cluster) -> Option<Duration> {
+        let object = cluster.store.get(key).cloned();
+        let Some((object, spec)) =
+            object.and_then(|it| Some((it.clone(), it.field::<Spec>("spec")?)))
+        else {
+            self.back_off.forget(key);
+            return None;
+        };
+        let owned = claim(cluster, &object, ids::PODS, &spec.selector, &self.orphans);
+        let owned: Vec<Pod> = owned.iter().map(Pod::of).collect();
+        let terminating = owned
+            .iter()
+            .filter(|pod| pod.terminating() && !pod.facts.finished());
+        let terminating = count(terminating.count());
+        let active: Vec<Pod> = owned.into_iter().filter(Pod::active).collect();
+        let result = if object.meta.deletion_timestamp.is_none() {
+            manage(cluster, &object, &spec, &active)
+        } else {
+            Ok(())
+        };
+        let now = cluster.now();
+        let mut status = status(&object, &spec, &active, now);
+        status.terminating_replicas = Some(terminating);
+        note_failure(
+            &mut status,
+            &result,
+            cluster.now_seconds(),
+            count(active.len()) < spec.replicas,
+        );
+        cluster.set_status(key, &status);
+        if result.is_err() {
+            return Some(self.back_off.failed(key));
+        }
+        self.back_off.forget(key);
+        let waits = active
+            .iter()
+            .filter_map(|pod| pod.available_in(spec.min_ready_seconds, now));
+        waits.filter(|wait| !wait.is_zero()).min()
+    }
+}
+
+impl ReplicaSets {
+    fn heard_pod(&mut self, change: &Change, store: &Store, todo: &mut Todo) {
+        let owner = |object: &Object| controller_key(object, "ReplicaSet", ids::REPLICA_SETS);
+        let gone = change.kind == ChangeKind::Deleted;
+        let now = Some(&*change.new).filter(|_| !gone);
+        if self.orphans.hear(&change.key(), change.old.as_deref(), now) {
+            for set in store.list(ids::REPLICA_SETS, Some(&change.new.meta.namespace)) {
+                let spec = set.field::<Spec>("spec");
+                if spec.is_some_and(|spec| spec.selector.matches(&change.new.meta.labels)) {
+                    todo.now(set.key(ids::REPLICA_SETS));
+                }
+            }
+        }
+        let before = change.old.as_deref().and_then(owner);
+        let after = owner(&change.new);
+        if (before.is_none() && after.is_none()) || !pods::matters(change) {
+            return;
+        }
+        if before != after {
+            before.into_iter().for_each(|key| todo.now(key));
+        }
+        after.into_iter().for_each(|key| todo.now(key));
+    }
+}
+
+/// Makes the pods that are missing, or ends those that are too many.
+fn manage(cluster: &mut Cluster, set: &Object, spec: &Spec, active: &[Pod]) -> Result<(), Refusal> {
+    let wanted = usize::try_from(spec.replicas).unwrap_or(0);
+    if active.len() < wanted {
+        let missing = wanted.saturating_sub(active.len()).min(BURST);
+        return slow_start(missing, || {
+            let pod = pods::from_template(cluster, set, &spec.template);
+            match pods::create(cluster, COMPONENT, set, pod) {
+                Err(refusal) if !pods::namespace_terminating(&refusal) => Err(refusal),
+                _ => Ok(()),
+            }
+        });
+    }
+    let too_many = active.len().saturating_sub(wanted).min(BURST);
+    if too_many > 0 {
+        for pod in to_delete(cluster, set, active, too_many) {
+            pods::delete(cluster, COMPONENT, set, &pod);
+        }
+    }
+    Ok(())
+}
+
+/// Calls `one` so many times, in batches of 1, 2, 4, ...: a batch in which something failed is the
+/// last one, so that a quota is not run against hundreds of times.
+pub(super) fn slow_start(
+    wanted: usize,
+    mut one: impl FnMut() -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
+    let mut left = wanted;
+    let mut batch = 1_usize;
+    while left > 0 {
+        let size = batch.min(left);
+        let results: Vec<_> = (0..size).map(|_| one()).collect();
+        results.into_iter().collect::<Result<Vec<()>, _>>()?;
+        left = left.saturating_sub(size);
+        batch = batch.saturating_mul(2);
+    }
+    Ok(())
+}
+
+/// The pods that go first.
+fn to_delete(cluster: &Cluster, set: &Object, active: &[Pod], number: usize) -> Vec<Pod> {
+    let mut sorted = active.to_vec();
+    if number < active.len() {
+        let crowd = crowd(cluster, set);
+        let now = cluster.now();
+        sorted.sort_by(|one, other| first_to_go(one, other, &crowd, now));
+    }
+    sorted.truncate(number);
+    sorted
+}
+
+/// How many active pods of the same Deployment (or of this ReplicaSet) are on each node.
+fn crowd(cluster: &Cluster, set: &Object) -> BTreeMap<String, usize> {
+    let related: Vec<_> = match set.meta.controller() {
+        Some(owner) => {
+            let sets = cluster.store.owned_by(&owner.uid);
+            let sets = sets.filter(|one| &*one.kind == "ReplicaSet");
+            sets.map(|one| one.meta.uid.to_string()).collect()
+        }
+        None => vec![set.meta.uid.to_string()],
+    };
+    let mut crowd = BTreeMap::new();
+    for uid in related {
+        for pod in pods::controlled_by(cluster, &uid)
+            .into_iter()
+            .filter(Pod::active)
+        {
+            let number: &mut usize = crowd.entry(pod.facts.node).or_default();
+            *number = number.saturating_add(1);
+        }
+    }
+    crowd
+}
+
+/// `ActivePodsWithRanks`: less goes first.
+fn first_to_go(
+    one: &Pod,
+    other: &Pod,
+    crowd: &BTreeMap<String, usize>,
+    now: Timestamp,
+) -> Ordering {
+    let phase = |pod: &Pod| match pod.facts.phase.as_str() {
+        "Pending" => 0,
+        "Unknown" => 1,
+        _ => 2,
+    };
+    let cost = |pod: &Pod| {
+        let text = pod
+            .object
+            .meta
+            .annotations
+            .get("controller.kubernetes.io/pod-deletion-cost");
+        text.and_then(|text| text.parse::<i64>().ok()).unwrap_or(0)
+    };
+    let crowd = |pod: &Pod| crowd.get(&pod.facts.node).copied().unwrap_or(0);
+    let uid = || one.object.meta.uid.cmp(&other.object.meta.uid);
+    // Times count by their order of magnitude, so that it is not always the same node's pods.
+    let age = |one: Option<Timestamp>, other: Option<Timestamp>| match (one, other) {
+        (Some(one), Some(other)) if one != other => magnitude(one, now)
+            .cmp(&magnitude(other, now))
+            .then_with(uid),
+        _ => Ordering::Equal,
+    };
+    let placed = |pod: &Pod| !pod.facts.node.is_empty();
+    placed(one)
+        .cmp(&placed(other))
+        .then_with(|| phase(one).cmp(&phase(other)))
+        .then_with(|| one.ready().cmp(&other.ready()))
+        .then_with(|| cost(one).cmp(&cost(other)))
+        .then_with(|| crowd(other).cmp(&crowd(one)))
+        .then_with(|| age(one.facts.ready_since, other.facts.ready_since))
+        .then_with(|| other.facts.restarts.cmp(&one.facts.restarts))
+        .then_with(|| {
+            let created = |pod: &Pod| pod.object.meta.creation_timestamp;
+            age(created(one), created(other))
+        })
+}
+
+/// How long ago, as the whole logarithm to base two.
+fn magnitude(at: Timestamp, now: Timestamp) -> Option<u32> {
+    let nanos = u128::try_from(now.duration_since(at).as_nanos()).ok()?;
+    nanos.checked_ilog2()
+}
+
+fn status(set: &Object, spec: &Spec, active: &[Pod], now: Timestamp) -> Status {
+    let labels = spec.template.pointer("/metadata/labels").cloned();
+    let labels = labels.and_then(|labels| serde_json::from_value(labels).ok());
+    let full = Selector::of(labels.unwrap_or_default());
+    let number =
+        |wanted: &dyn Fn(&Pod) -> bool| count(active.iter().filter(|pod| wanted(pod)).count());
+    Status {
+        replicas: count(active.len()),
+        fully_labeled_replicas: number(&|pod| full.matches(&pod.object.meta.labels)),
+        ready_replicas: number(&Pod::ready),
+        available_replicas: number(&|pod| pod.available(spec.min_ready_seconds, now)),
+        terminating_replicas: None,
+        observed_generation: set.meta.generation,
+        conditions: set.status::<Status>().conditions,
+    }
+}
+
+fn note_failure(status: &mut Status, result: &Result<(), Refusal>, now: Timestamp, too_few: bool) {
+    const FAILURE: &str = "ReplicaFailure";
+    match result {
+        Err(refusal) if condition(&status.conditions, FAILURE).is_none() => {
+            let reason = if too_few {
+                "FailedCreate"
+            } else {
+                "FailedDelete"
+            };
+            let new = Condition::new(FAILURE, "True", reason, &refusal.message, now);
+            set_condition(&mut status.conditions, new);
+        }
+        Err(_) => {}
+        Ok(()) => remove_condition(&mut status.conditions, FAILURE),
+    }
+}
