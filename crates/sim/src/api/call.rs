@@ -1,0 +1,80 @@
+//! One request on objects, with everything that is known about it before it is served.
+
+use super::accept::{self, Shape};
+use super::render::Renderer;
+use super::request::Request;
+use super::route::Target;
+use super::select::Selection;
+use super::view::View;
+use super::{Answer, crd};
+use crate::cluster::Cluster;
+use crate::object::Object;
+use crate::resources::Resource;
+use crate::status::Status;
+use std::sync::Arc;
+
+/// A request on objects.
+#[derive(Clone, Debug)]
+pub struct Call<'request> {
+    /// As it was sent.
+    pub request: &'request Request,
+    /// What its path names.
+    pub target: Target,
+    /// The resource as it is shown.
+    pub row: Resource,
+    /// How its objects are shown.
+    pub view: View,
+    /// Selectors.
+    pub selection: Selection,
+    /// Wanted shape of the answer.
+    pub shape: Shape,
+}
+
+impl<'request> Call<'request> {
+    /// Reads what all verbs share.
+    pub fn new(
+        cluster: &Cluster,
+        request: &'request Request,
+        target: Target,
+    ) -> Result<Self, Status> {
+        let resources = &cluster.resources;
+        let row = resources.get(target.shown).clone();
+        let stored = resources.get(target.stored);
+        Ok(Self {
+            request,
+            view: View::of(resources, &target),
+            selection: Selection::parse(&request.query, stored)?,
+            shape: accept::shape(request)?,
+            row,
+            target,
+        })
+    }
+
+    /// How the answer is written.
+    pub fn renderer(&self, cluster: &Cluster) -> Renderer {
+        let table = matches!(self.shape, Shape::Table(_)) && self.row.custom;
+        Renderer {
+            shape: self.shape,
+            columns: if table { crd::columns(cluster, &self.row) } else { Vec::new() },
+            row: self.row.clone(),
+            now: cluster.now(),
+        }
+    }
+
+    /// An answer of one object.
+    pub fn object(&self, cluster: &Cluster, code: u16, object: &Arc<Object>) -> Answer {
+        let shown = self.view.show(object);
+        Answer::json(code, self.renderer(cluster).one(&shown))
+    }
+
+    /// Name of the object that the path names.
+    pub fn name(&self) -> &str {
+        self.target.name.as_deref().unwrap_or_default()
+    }
+
+    /// The object as it is now; 404 when there is none.
+    pub fn current(&self, cluster: &Cluster) -> Result<Arc<Object>, Status> {
+        let found = cluster.store.get(&self.target.key());
+        found.cloned().ok_or_else(|| Status::not_found(&self.row, self.name()))
+    }
+}

@@ -1,0 +1,70 @@
+//! Paths that name no object: health, version, discovery, OpenAPI.
+
+use super::request::Request;
+use super::route::not_allowed;
+use super::{Answer, discovery, openapi};
+use crate::cluster::Cluster;
+use http::Method;
+use serde_json::{Value, json};
+
+/// The Kubernetes that is followed.
+pub const VERSION: &str = "v1.36.3";
+
+/// Serves such a path.
+pub fn serve(cluster: &Cluster, request: &Request, parts: &[String]) -> Answer {
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    if !matches!(request.method, Method::GET | Method::HEAD) {
+        return Answer::refused(&not_allowed());
+    }
+    let found = match parts.as_slice() {
+        ["healthz" | "livez" | "readyz", ..] => return Answer::text(200, "ok"),
+        ["version"] => Some(version()),
+        [] => Some(json!({"paths": paths(cluster)})),
+        ["openapi", rest @ ..] => openapi::serve(&cluster.resources, rest),
+        rest => discovery::serve(&cluster.resources, request, rest),
+    };
+    match found {
+        Some(value) if value.get("kind") == Some(&json!("APIGroupDiscoveryList")) => {
+            Answer::of(
+                200,
+                "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+                value.to_string(),
+            )
+        }
+        Some(value) => Answer::json(200, value.to_string()),
+        None => Answer::text(404, "404 page not found\n"),
+    }
+}
+
+fn version() -> Value {
+    let mut parts = VERSION.trim_start_matches('v').split('.');
+    let major = parts.next();
+    let minor = parts.next();
+    json!({
+        "major": major, "minor": minor,
+        "emulationMajor": major, "emulationMinor": minor,
+        "gitVersion": VERSION, "gitCommit": "", "gitTreeState": "",
+        "buildDate": "1970-01-01T00:00:00Z", "goVersion": "", "compiler": "",
+        "platform": "linux/amd64",
+    })
+}
+
+fn paths(cluster: &Cluster) -> Vec<String> {
+    let mut paths: Vec<String> = ["/api", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
+        .map(str::to_owned)
+        .to_vec();
+    for (group, versions) in discovery::groups(&cluster.resources) {
+        if !group.is_empty() {
+            paths.push(format!("/apis/{group}"));
+        }
+        for version in versions {
+            paths.push(if group.is_empty() {
+                format!("/api/{version}")
+            } else {
+                format!("/apis/{group}/{version}")
+            });
+        }
+    }
+    paths.sort();
+    paths
+}

@@ -1,0 +1,125 @@
+//! `create` and `update`.
+
+use super::call::Call;
+use super::{Answer, body};
+use crate::cluster::Cluster;
+use crate::object::Object;
+use crate::registry::Part;
+use crate::resources::{Resource, ids};
+use crate::status::{Cause, Reason, Status};
+use std::sync::Arc;
+
+/// Creates an object.
+pub fn create(cluster: &mut Cluster, call: &Call<'_>) -> Result<Answer, Status> {
+    let dry_run = call.request.dry_run("CreateOptions")?;
+    let value = body::object(call.request, &call.row)?;
+    let mut object = body::parse(value, &call.row)?;
+    place(&mut object, call)?;
+    let sent_version = object.meta.resource_version;
+    let stored = cluster.resources.get(call.target.stored).clone();
+    let mut object = call.view.keep(object, &stored);
+    if stored.has("status") {
+        object.fields.remove("status");
+    }
+    check_namespace(cluster, call, &object)?;
+    if sent_version != 0 {
+        return Err(Status::new(
+            Reason::Unknown,
+            "resourceVersion should not be set on objects to be created",
+        ));
+    }
+    let written = if dry_run {
+        cluster.prepare(call.target.stored, &mut object)?;
+        Arc::new(object)
+    } else {
+        cluster.create(call.target.stored, object)?
+    };
+    Ok(call.object(cluster, 201, &written))
+}
+
+/// Replaces an object, or its status.
+pub fn update(cluster: &mut Cluster, call: &Call<'_>, part: Part) -> Result<Answer, Status> {
+    let dry_run = call.request.dry_run("UpdateOptions")?;
+    let value = body::object(call.request, &call.row)?;
+    let object = body::parse(value, &call.row)?;
+    let written = replace(cluster, call, object, part, dry_run)?;
+    Ok(call.object(cluster, 200, &written))
+}
+
+/// Writes a whole new state, sent by a client or made by a patch.
+pub fn replace(
+    cluster: &mut Cluster,
+    call: &Call<'_>,
+    mut object: Object,
+    part: Part,
+    dry_run: bool,
+) -> Result<Arc<Object>, Status> {
+    place(&mut object, call)?;
+    let stored = cluster.resources.get(call.target.stored).clone();
+    let object = call.view.keep(object, &stored);
+    call.current(cluster)?;
+    if object.meta.resource_version == 0 && needs_version(&stored) {
+        return Err(Status::invalid(
+            &stored,
+            &object.meta.name,
+            vec![Cause {
+                reason: "FieldValueInvalid".to_owned(),
+                message: "Invalid value: 0: must be specified for an update".to_owned(),
+                field: "metadata.resourceVersion".to_owned(),
+            }],
+        ));
+    }
+    let (_, new) = cluster.merge(call.target.stored, object, part)?;
+    if dry_run {
+        return Ok(Arc::new(new));
+    }
+    cluster.update(call.target.stored, new, part)
+}
+
+/// Kinds that are never updated unconditionally (`AllowUnconditionalUpdate` of their strategy).
+fn needs_version(row: &Resource) -> bool {
+    row.custom
+        || matches!(
+            &*row.kind,
+            "PodDisruptionBudget"
+                | "Lease"
+                | "RuntimeClass"
+                | "CSIDriver"
+                | "CSINode"
+                | "VolumeAttachment"
+                | "MutatingWebhookConfiguration"
+                | "ValidatingWebhookConfiguration"
+                | "CustomResourceDefinition"
+        )
+}
+
+/// Name and namespace of the body have to be those of the path.
+fn place(object: &mut Object, call: &Call<'_>) -> Result<(), Status> {
+    if let Some(name) = &call.target.name {
+        if object.meta.name.is_empty() {
+            return Err(Status::bad_request(format!(
+                "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+            )));
+        }
+        if *object.meta.name != **name {
+            return Err(Status::bad_request(format!(
+                "the name of the object ({}) does not match the name on the URL ({name})",
+                object.meta.name
+            )));
+        }
+    }
+    let namespace = call.target.namespace.as_deref().unwrap_or_default();
+    if call.row.namespaced && namespace.is_empty() && call.target.name.is_none() {
+        // A collection of all namespaces can be read, not written to.
+        return Err(super::route::not_allowed());
+    }
+    if object.meta.namespace.is_empty() {
+        object.meta.namespace = namespace.into();
+    }
+    if *object.meta.namespace != *namespace {
+        return Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    Ok(())
+}

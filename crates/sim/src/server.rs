@@ -1,0 +1,204 @@
+//! The cluster behind a lock, on a time of its own: a tower service for use without a socket, and a
+//! listener for HTTP and HTTPS.
+
+mod body;
+mod listen;
+mod pace;
+
+use crate::api::{self, Answer, Cache, Request};
+use crate::cluster::Cluster;
+use crate::status::{Reason, Status};
+use axum::body::{Body, Bytes};
+use futures::future::BoxFuture;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use pace::Anchor;
+use std::convert::Infallible;
+use std::error::Error;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+pub use listen::{Listening, ListenError, kubeconfig};
+pub use pace::Pace;
+
+/// The largest body of a request (`--max-resource-write-bytes` of the real one).
+pub const MAX_BODY: usize = 3 * 1024 * 1024;
+
+/// Between two looks of the driver there is at most so long a sleep.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// A served cluster. Clones are the same cluster.
+#[derive(Clone, Debug)]
+pub struct Server {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    world: Mutex<World>,
+    pace: Pace,
+    /// The store's revision: who waits for changes waits for this.
+    revision: watch::Sender<u64>,
+    stop: CancellationToken,
+}
+
+#[derive(Debug)]
+struct World {
+    cluster: Cluster,
+    anchor: Anchor,
+    cache: Cache,
+}
+
+impl Server {
+    /// Serves a cluster. On any pace but [`Pace::Virtual`], [`Server::drive`] has to run as well.
+    pub fn new(cluster: Cluster, pace: Pace) -> Self {
+        let anchor = Anchor::new(Instant::now(), cluster.now());
+        let (revision, _) = watch::channel(cluster.store.revision());
+        Self {
+            shared: Arc::new(Shared {
+                world: Mutex::new(World {
+                    cluster,
+                    anchor,
+                    cache: Cache::default(),
+                }),
+                pace,
+                revision,
+                stop: CancellationToken::new(),
+            }),
+        }
+    }
+
+    /// Brings the cluster to the present, does something with it, and tells everybody who waits.
+    pub fn with<T>(&self, action: impl FnOnce(&mut Cluster) -> T) -> T {
+        let mut world = self.lock();
+        let now = Instant::now();
+        let present = world.anchor.present(self.shared.pace, now);
+        world.cluster.advance(present);
+        let result = action(&mut world.cluster);
+        if world.cluster.now() > present {
+            world.anchor = Anchor::new(now, world.cluster.now());
+        }
+        let revision = world.cluster.store.revision();
+        drop(world);
+        self.shared
+            .revision
+            .send_if_modified(|known| std::mem::replace(known, revision) != revision);
+        result
+    }
+
+    /// Lets time pass at once.
+    pub fn advance(&self, duration: Duration) {
+        self.with(|cluster| cluster.pass(duration));
+    }
+
+    /// Lets the cluster's time run until [`Server::stop`]. With [`Pace::Virtual`] it only waits.
+    pub async fn drive(self) {
+        let mut changed = self.shared.revision.subscribe();
+        loop {
+            changed.borrow_and_update();
+            let sleep = self.until_due();
+            tokio::select! {
+                () = self.shared.stop.cancelled() => return,
+                () = tokio::time::sleep(sleep) => {}
+                _ = changed.changed() => {}
+            }
+        }
+    }
+
+    /// Ends the driver, the watches and the listeners.
+    pub fn stop(&self) {
+        self.shared.stop.cancel();
+    }
+
+    /// Does what is due, and tells how long there is nothing to do.
+    fn until_due(&self) -> Duration {
+        let due = self.with(|cluster| cluster.next_due().map(|due| (cluster.now(), due)));
+        let Some((now, due)) = due else {
+            return LONGEST_SLEEP;
+        };
+        let wait = due.duration_since(now);
+        let wait = Duration::try_from(wait).unwrap_or(Duration::ZERO);
+        let wait = self.shared.pace.real(wait).unwrap_or(LONGEST_SLEEP);
+        wait.clamp(Duration::from_millis(1), LONGEST_SLEEP)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, World> {
+        let guard = self.shared.world.lock();
+        guard.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn respond<B>(self, request: http::Request<B>) -> Response<Body>
+    where
+        B: http_body::Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let (head, sent) = request.into_parts();
+        let answer = match Limited::new(sent, MAX_BODY).collect().await {
+            Ok(body) => {
+                let request = Request::new(&head, body.to_bytes());
+                self.with(|cluster| api::handle(cluster, &request))
+            }
+            Err(why) => Answer::refused(&unreadable(why.as_ref())),
+        };
+        self.carry(answer)
+    }
+
+    fn carry(self, answer: Answer) -> Response<Body> {
+        match answer {
+            Answer::Whole(whole) => {
+                let mut response = response(whole.code, whole.content_type, whole.body.into());
+                if let Some(seconds) = whole.retry_after {
+                    response.headers_mut().insert(RETRY_AFTER, seconds.into());
+                }
+                response
+            }
+            Answer::Watch(watch) => {
+                response(200, "application/json", body::watch(self, *watch))
+            }
+        }
+    }
+}
+
+fn response(code: u16, content_type: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() =
+        http::StatusCode::from_u16(code).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+fn unreadable(why: &(dyn Error + Send + Sync + 'static)) -> Status {
+    if why.is::<LengthLimitError>() {
+        return Status::new(
+            Reason::RequestEntityTooLarge,
+            format!("Request entity too large: limit is {MAX_BODY}"),
+        );
+    }
+    Status::bad_request(format!("unable to read the body: {why}"))
+}
+
+impl<B> tower::Service<http::Request<B>> for Server
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        let server = self.clone();
+        Box::pin(async move { Ok(server.respond(request).await) })
+    }
+}
