@@ -116,7 +116,10 @@ fn objects(cluster: &mut Cluster, request: &Request, target: Target) -> Result<A
         (&Method::GET, false) => {
             let page = list::page(cluster, &call)?;
             let shown: Vec<_> = page.objects.iter().map(|one| call.view.show(one)).collect();
-            Ok(Answer::json(200, call.renderer(cluster).list(&shown, &page.meta)))
+            Ok(Answer::json(
+                200,
+                call.renderer(cluster).list(&shown, &page.meta),
+            ))
         }
         (&Method::GET, true) => {
             let object = call.current(cluster)?;

@@ -143,7 +143,9 @@ pub(crate) fn serve(cluster: &mut Cluster, definition: &Object) {
 
 /// Ids of all versions of a definition, served or not.
 fn ids_of(cluster: &Cluster, spec: &Spec) -> Vec<ResourceId> {
-    let its = |row: &Resource| row.custom && *row.group == *spec.group && *row.plural == *spec.names.plural;
+    let its = |row: &Resource| {
+        row.custom && *row.group == *spec.group && *row.plural == *spec.names.plural
+    };
     let all = cluster.resources.iter();
     all.filter(|(_, row)| its(row)).map(|(id, _)| id).collect()
 }

@@ -12,13 +12,17 @@
 //! This crate never depends on Nightshift's core, cluster or agent: a simulation written from the
 //! same head as the detectors would agree only with itself.
 
+pub mod api;
+mod base64;
 pub mod cluster;
 pub mod controllers;
+mod custom;
 pub mod load;
 pub mod object;
 pub mod pace;
 pub mod registry;
 pub mod resources;
+pub mod server;
 pub mod status;
 pub mod store;
 
@@ -26,5 +30,6 @@ pub use cluster::Cluster;
 pub use object::{Key, Meta, Object, OwnerReference};
 pub use pace::{Pace, Speed};
 pub use resources::{Resource, ResourceId};
+pub use server::{Server, Time};
 pub use status::{Reason, Status};
 pub use store::Store;

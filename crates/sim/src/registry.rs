@@ -2,11 +2,13 @@
 //! identity, versions, generations, what belongs to `status`, and how an object goes away.
 
 use crate::cluster::Cluster;
+use crate::custom;
 use crate::object::{Key, Meta, Object};
 use crate::resources::{Resource, ResourceId, ids};
-use crate::status::Status;
+use crate::status::{Details, Reason, Status};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Which part of an object an update may change.
@@ -70,7 +72,15 @@ impl Cluster {
         mut object: Object,
     ) -> Result<Arc<Object>, Status> {
         self.prepare(resource, &mut object)?;
-        Ok(self.store.put(resource, object))
+        if resource == ids::CUSTOM_RESOURCE_DEFINITIONS {
+            let status = custom::status(self, &object);
+            object.set("status", &status);
+        }
+        let written = self.store.put(resource, object);
+        if resource == ids::CUSTOM_RESOURCE_DEFINITIONS {
+            custom::serve(self, &written);
+        }
+        Ok(written)
     }
 
     /// All of [`Cluster::create`] but the write: what a dry run answers.
@@ -109,12 +119,15 @@ impl Cluster {
             return Ok(old);
         }
         let done = new.meta.deletion_timestamp.is_some()
-            && new.meta.finalizers.is_empty()
-            && !old.meta.finalizers.is_empty()
+            && !held(resource, &new)
+            && held(resource, &old)
             && new.meta.deletion_grace_period_seconds.unwrap_or(0) == 0;
         let written = self.store.put(resource, new);
         if done {
-            return Ok(self.store.remove(&key).unwrap_or(written));
+            return Ok(self.remove(&key).unwrap_or(written));
+        }
+        if resource == ids::CUSTOM_RESOURCE_DEFINITIONS {
+            custom::serve(self, &written);
         }
         Ok(written)
     }
@@ -137,8 +150,8 @@ impl Cluster {
         }
         if !object.meta.uid.is_empty() && object.meta.uid != old.meta.uid {
             let why = format!(
-                "Precondition failed: UID in precondition: {}, UID in object meta: {}",
-                object.meta.uid, old.meta.uid
+                "StorageError: invalid object, Code: 4, Key: /registry/{}/{}/{}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {}, UID in object meta: {}",
+                row.plural, object.meta.namespace, object.meta.name, object.meta.uid, old.meta.uid
             );
             return Err(Status::conflict(row, &object.meta.name, &why));
         }
@@ -172,12 +185,24 @@ impl Cluster {
 
     /// Deletes an object by the rules of its kind: preconditions, grace, propagation, finalizers.
     pub fn delete(&mut self, key: &Key, options: &DeleteOptions) -> Result<Deleted, Status> {
+        let planned = self.try_delete(key, options)?;
+        Ok(match planned {
+            Deleted::Gone(old) => Deleted::Gone(self.remove(key).unwrap_or(old)),
+            Deleted::Marked(new) if self.store.get(key) == Some(&new) => Deleted::Marked(new),
+            Deleted::Marked(new) => {
+                Deleted::Marked(self.store.put(key.resource, Object::clone(&new)))
+            }
+        })
+    }
+
+    /// All of [`Cluster::delete`] but the write: what would become of the object.
+    pub fn try_delete(&self, key: &Key, options: &DeleteOptions) -> Result<Deleted, Status> {
         let row = self.resources.get(key.resource);
-        let Some(old) = self.store.get(key).cloned() else {
+        let Some(old) = self.store.get(key) else {
             return Err(Status::not_found(row, &key.name));
         };
         check_preconditions(row, &old.meta, options)?;
-        let mut new = Object::clone(&old);
+        let mut new = Object::clone(old);
         match propagation(options) {
             Some(Propagation::Foreground) => add_finalizer(&mut new.meta, FOREGROUND, ORPHAN),
             Some(Propagation::Orphan) => add_finalizer(&mut new.meta, ORPHAN, FOREGROUND),
@@ -188,15 +213,30 @@ impl Cluster {
             None => {}
         }
         let grace = grace_seconds(key.resource, &new, options);
-        if grace == 0 && new.meta.finalizers.is_empty() {
-            let last = self.store.remove(key);
-            return Ok(Deleted::Gone(last.unwrap_or(old)));
+        if grace == 0 && !held(key.resource, &new) {
+            return Ok(Deleted::Gone(Arc::clone(old)));
         }
         self.mark(&mut new.meta, grace);
-        if *old == new {
-            return Ok(Deleted::Marked(old));
+        if key.resource == ids::NAMESPACES {
+            new.meta.deletion_grace_period_seconds = None;
+            let mut status: Value = new.field("status").unwrap_or_else(|| json!({}));
+            if let Some(map) = status.as_object_mut() {
+                map.insert("phase".to_owned(), json!("Terminating"));
+            }
+            new.set("status", &status);
         }
-        Ok(Deleted::Marked(self.store.put(key.resource, new)))
+        Ok(Deleted::Marked(Arc::new(new)))
+    }
+
+    /// Takes an object out of the store; a definition takes its objects along.
+    fn remove(&mut self, key: &Key) -> Option<Arc<Object>> {
+        let last = self.store.remove(key)?;
+        if key.resource == ids::CUSTOM_RESOURCE_DEFINITIONS {
+            for key in custom::retire(self, &last) {
+                self.store.remove(&key);
+            }
+        }
+        Some(last)
     }
 
     /// Marks as being deleted. A second deletion can only shorten the grace.
@@ -271,27 +311,50 @@ fn combine(row: &Resource, old: &Object, new: Object, part: Part) -> Object {
     }
 }
 
+/// Does something still hold it: a finalizer, or, of a namespace, one in its spec?
+fn held(resource: ResourceId, object: &Object) -> bool {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Spec {
+        finalizers: Vec<String>,
+    }
+    !object.meta.finalizers.is_empty()
+        || (resource == ids::NAMESPACES && !object.spec::<Spec>().finalizers.is_empty())
+}
+
 fn check_preconditions(row: &Resource, meta: &Meta, options: &DeleteOptions) -> Result<(), Status> {
     let Some(wanted) = &options.preconditions else {
         return Ok(());
     };
+    let refuse = |why: String| {
+        let message = format!(
+            "Operation cannot be fulfilled on {} \"{}\": {why}",
+            row.kind, meta.name
+        );
+        Err(
+            Status::new(Reason::Conflict, message).with_details(Details {
+                name: meta.name.to_string(),
+                group: row.group.to_string(),
+                kind: row.kind.to_string(),
+                ..Details::default()
+            }),
+        )
+    };
     if let Some(uid) = &wanted.uid
         && **uid != *meta.uid
     {
-        let why = format!(
-            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+        return refuse(format!(
+            "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been deleted and then recreated",
             meta.uid
-        );
-        return Err(Status::conflict(row, &meta.name, &why));
+        ));
     }
     if let Some(version) = &wanted.resource_version
         && *version != meta.resource_version.to_string()
     {
-        let why = format!(
-            "Precondition failed: ResourceVersion in precondition: {version}, ResourceVersion in object meta: {}",
+        return refuse(format!(
+            "the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record ({}). The object might have been modified",
             meta.resource_version
-        );
-        return Err(Status::conflict(row, &meta.name, &why));
+        ));
     }
     Ok(())
 }
@@ -341,8 +404,6 @@ fn grace_seconds(resource: ResourceId, object: &Object, options: &DeleteOptions)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::Reason;
-    use serde_json::json;
 
     fn cluster() -> Cluster {
         Cluster::empty(1, "2026-01-01T00:00:00Z".parse().unwrap())

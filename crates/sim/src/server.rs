@@ -3,34 +3,40 @@
 
 mod body;
 mod listen;
-mod pace;
 
 use crate::api::{self, Answer, Cache, Request};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, later};
+use crate::pace::Pace;
 use crate::status::{Reason, Status};
 use axum::body::{Body, Bytes};
 use futures::future::BoxFuture;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use pace::Anchor;
 use std::convert::Infallible;
 use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use listen::{Listening, ListenError, kubeconfig};
-pub use pace::Pace;
+pub use listen::{ListenError, Listening, kubeconfig};
 
 /// The largest body of a request (`--max-resource-write-bytes` of the real one).
 pub const MAX_BODY: usize = 3 * 1024 * 1024;
 
-/// Between two looks of the driver there is at most so long a sleep.
+/// Between two looks of the driver there is at most so long a sleep, in the cluster's time.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// How the cluster's time goes.
+#[derive(Clone, Debug)]
+pub enum Time {
+    /// By itself.
+    Paced(Arc<Pace>),
+    /// Only when told: [`Server::advance`], or `POST /sim/advance?seconds=N`.
+    Virtual,
+}
 
 /// A served cluster. Clones are the same cluster.
 #[derive(Clone, Debug)]
@@ -41,7 +47,7 @@ pub struct Server {
 #[derive(Debug)]
 struct Shared {
     world: Mutex<World>,
-    pace: Pace,
+    time: Time,
     /// The store's revision: who waits for changes waits for this.
     revision: watch::Sender<u64>,
     stop: CancellationToken,
@@ -50,23 +56,20 @@ struct Shared {
 #[derive(Debug)]
 struct World {
     cluster: Cluster,
-    anchor: Anchor,
     cache: Cache,
 }
 
 impl Server {
-    /// Serves a cluster. On any pace but [`Pace::Virtual`], [`Server::drive`] has to run as well.
-    pub fn new(cluster: Cluster, pace: Pace) -> Self {
-        let anchor = Anchor::new(Instant::now(), cluster.now());
+    /// Serves a cluster. Unless its time is virtual, [`Server::drive`] has to run as well.
+    pub fn new(cluster: Cluster, time: Time) -> Self {
         let (revision, _) = watch::channel(cluster.store.revision());
         Self {
             shared: Arc::new(Shared {
                 world: Mutex::new(World {
                     cluster,
-                    anchor,
                     cache: Cache::default(),
                 }),
-                pace,
+                time,
                 revision,
                 stop: CancellationToken::new(),
             }),
@@ -76,13 +79,10 @@ impl Server {
     /// Brings the cluster to the present, does something with it, and tells everybody who waits.
     pub fn with<T>(&self, action: impl FnOnce(&mut Cluster) -> T) -> T {
         let mut world = self.lock();
-        let now = Instant::now();
-        let present = world.anchor.present(self.shared.pace, now);
-        world.cluster.advance(present);
-        let result = action(&mut world.cluster);
-        if world.cluster.now() > present {
-            world.anchor = Anchor::new(now, world.cluster.now());
+        if let Time::Paced(pace) = &self.shared.time {
+            world.cluster.advance(pace.now());
         }
+        let result = action(&mut world.cluster);
         let revision = world.cluster.store.revision();
         drop(world);
         self.shared
@@ -91,20 +91,30 @@ impl Server {
         result
     }
 
-    /// Lets time pass at once.
-    pub fn advance(&self, duration: Duration) {
-        self.with(|cluster| cluster.pass(duration));
+    /// Lets time pass at once, where it is virtual. `false`: it is not, and goes by itself.
+    pub fn advance(&self, duration: Duration) -> bool {
+        let told = matches!(self.shared.time, Time::Virtual);
+        if told {
+            self.with(|cluster| cluster.pass(duration));
+        }
+        told
     }
 
-    /// Lets the cluster's time run until [`Server::stop`]. With [`Pace::Virtual`] it only waits.
+    /// Lets the cluster's time run until [`Server::stop`]. Virtual time needs no driver: this ends
+    /// at once.
     pub async fn drive(self) {
+        let Time::Paced(pace) = &self.shared.time else {
+            return;
+        };
         let mut changed = self.shared.revision.subscribe();
         loop {
             changed.borrow_and_update();
-            let sleep = self.until_due();
+            let (now, due) = self.with(|cluster| (cluster.now(), cluster.next_due()));
+            let longest = later(now, LONGEST_SLEEP);
+            let until = due.map_or(longest, |due| due.min(longest));
             tokio::select! {
                 () = self.shared.stop.cancelled() => return,
-                () = tokio::time::sleep(sleep) => {}
+                () = pace.sleep_until(until) => {}
                 _ = changed.changed() => {}
             }
         }
@@ -113,18 +123,6 @@ impl Server {
     /// Ends the driver, the watches and the listeners.
     pub fn stop(&self) {
         self.shared.stop.cancel();
-    }
-
-    /// Does what is due, and tells how long there is nothing to do.
-    fn until_due(&self) -> Duration {
-        let due = self.with(|cluster| cluster.next_due().map(|due| (cluster.now(), due)));
-        let Some((now, due)) = due else {
-            return LONGEST_SLEEP;
-        };
-        let wait = due.duration_since(now);
-        let wait = Duration::try_from(wait).unwrap_or(Duration::ZERO);
-        let wait = self.shared.pace.real(wait).unwrap_or(LONGEST_SLEEP);
-        wait.clamp(Duration::from_millis(1), LONGEST_SLEEP)
     }
 
     fn lock(&self) -> MutexGuard<'_, World> {
@@ -158,9 +156,7 @@ impl Server {
                 }
                 response
             }
-            Answer::Watch(watch) => {
-                response(200, "application/json", body::watch(self, *watch))
-            }
+            Answer::Watch(watch) => response(200, "application/json", body::watch(self, *watch)),
         }
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const SHOWN: usize = 32;
 
 /// Reads the body as JSON or YAML, whatever it is.
-pub fn value(request: &Request, kind: &str) -> Result<Value, Status> {
+pub(super) fn value(request: &Request, kind: &str) -> Result<Value, Status> {
     let media = request.content_type.split(';').next().unwrap_or_default();
     let parsed = match media.trim() {
         "" | "application/json" => serde_json::from_slice(&request.body).map_err(|e| e.to_string()),
@@ -38,7 +38,7 @@ pub fn value(request: &Request, kind: &str) -> Result<Value, Status> {
 }
 
 /// Reads the body as an object of this resource. Kind and version may be left out.
-pub fn object(request: &Request, row: &Resource) -> Result<Value, Status> {
+pub(super) fn object(request: &Request, row: &Resource) -> Result<Value, Status> {
     let mut value = value(request, &row.kind)?;
     let expected = row.api_version();
     let Some(map) = value.as_object_mut() else {
@@ -72,7 +72,11 @@ fn check_kind(
         )));
     }
     if kind != &*row.kind {
-        let group = if row.group.is_empty() { "core" } else { &row.group };
+        let group = if row.group.is_empty() {
+            "core"
+        } else {
+            &row.group
+        };
         let why = format!(
             "converting (v1.{kind}) to ({group}.{}): unknown conversion",
             row.kind
@@ -83,14 +87,13 @@ fn check_kind(
 }
 
 /// Turns a value into an object; 400 where its metadata has a wrong type.
-pub fn parse(value: Value, row: &Resource) -> Result<Object, Status> {
-    Object::from_value(value).map_err(|why| {
-        not_handled(row, &row.api_version(), &row.kind, &format!("json: {why}"))
-    })
+pub(super) fn parse(value: Value, row: &Resource) -> Result<Object, Status> {
+    Object::from_value(value)
+        .map_err(|why| not_handled(row, &row.api_version(), &row.kind, &format!("json: {why}")))
 }
 
 /// 400: not of the kind that it should be.
-pub fn not_handled(row: &Resource, version: &str, kind: &str, why: &str) -> Status {
+pub(super) fn not_handled(row: &Resource, version: &str, kind: &str, why: &str) -> Status {
     Status::bad_request(format!(
         "{kind} in version \"{version}\" cannot be handled as a {}: {why}",
         row.kind

@@ -1,13 +1,14 @@
 //! One request on objects, with everything that is known about it before it is served.
 
+use super::Answer;
 use super::accept::{self, Shape};
 use super::render::Renderer;
 use super::request::Request;
 use super::route::Target;
 use super::select::Selection;
 use super::view::View;
-use super::{Answer, crd};
 use crate::cluster::Cluster;
+use crate::custom;
 use crate::object::Object;
 use crate::resources::Resource;
 use crate::status::Status;
@@ -15,24 +16,24 @@ use std::sync::Arc;
 
 /// A request on objects.
 #[derive(Clone, Debug)]
-pub struct Call<'request> {
+pub(super) struct Call<'request> {
     /// As it was sent.
-    pub request: &'request Request,
+    pub(super) request: &'request Request,
     /// What its path names.
-    pub target: Target,
+    pub(super) target: Target,
     /// The resource as it is shown.
-    pub row: Resource,
+    pub(super) row: Resource,
     /// How its objects are shown.
-    pub view: View,
+    pub(super) view: View,
     /// Selectors.
-    pub selection: Selection,
+    pub(super) selection: Selection,
     /// Wanted shape of the answer.
-    pub shape: Shape,
+    pub(super) shape: Shape,
 }
 
 impl<'request> Call<'request> {
     /// Reads what all verbs share.
-    pub fn new(
+    pub(super) fn new(
         cluster: &Cluster,
         request: &'request Request,
         target: Target,
@@ -51,30 +52,36 @@ impl<'request> Call<'request> {
     }
 
     /// How the answer is written.
-    pub fn renderer(&self, cluster: &Cluster) -> Renderer {
+    pub(super) fn renderer(&self, cluster: &Cluster) -> Renderer {
         let table = matches!(self.shape, Shape::Table(_)) && self.row.custom;
         Renderer {
             shape: self.shape,
-            columns: if table { crd::columns(cluster, &self.row) } else { Vec::new() },
+            columns: if table {
+                custom::columns(cluster, &self.row)
+            } else {
+                Vec::new()
+            },
             row: self.row.clone(),
             now: cluster.now(),
         }
     }
 
     /// An answer of one object.
-    pub fn object(&self, cluster: &Cluster, code: u16, object: &Arc<Object>) -> Answer {
+    pub(super) fn object(&self, cluster: &Cluster, code: u16, object: &Arc<Object>) -> Answer {
         let shown = self.view.show(object);
         Answer::json(code, self.renderer(cluster).one(&shown))
     }
 
     /// Name of the object that the path names.
-    pub fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         self.target.name.as_deref().unwrap_or_default()
     }
 
     /// The object as it is now; 404 when there is none.
-    pub fn current(&self, cluster: &Cluster) -> Result<Arc<Object>, Status> {
+    pub(super) fn current(&self, cluster: &Cluster) -> Result<Arc<Object>, Status> {
         let found = cluster.store.get(&self.target.key());
-        found.cloned().ok_or_else(|| Status::not_found(&self.row, self.name()))
+        found
+            .cloned()
+            .ok_or_else(|| Status::not_found(&self.row, self.name()))
     }
 }

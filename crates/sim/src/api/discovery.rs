@@ -19,13 +19,20 @@ const VERBS: [&str; 8] = [
 ];
 
 /// Group, version and kind of a subresource, where they are not the resource's own; and its verbs.
-fn subresource(row: &Resource, name: &str) -> (Option<(&'static str, &'static str)>, String, Value) {
+fn subresource(
+    row: &Resource,
+    name: &str,
+) -> (Option<(&'static str, &'static str)>, String, Value) {
     let own = row.kind.to_string();
     let edit = json!(["get", "patch", "update"]);
     let connect = json!(["create", "get"]);
     match name {
         "scale" => (Some(("autoscaling", "v1")), "Scale".to_owned(), edit),
-        "eviction" => (Some(("policy", "v1")), "Eviction".to_owned(), json!(["create"])),
+        "eviction" => (
+            Some(("policy", "v1")),
+            "Eviction".to_owned(),
+            json!(["create"]),
+        ),
         "token" => (
             Some(("authentication.k8s.io", "v1")),
             "TokenRequest".to_owned(),
@@ -47,11 +54,13 @@ fn subresource(row: &Resource, name: &str) -> (Option<(&'static str, &'static st
 }
 
 /// Groups and their versions in the order of the table, the core group first.
-pub fn groups(resources: &Resources) -> Vec<(String, Vec<String>)> {
+pub(super) fn groups(resources: &Resources) -> Vec<(String, Vec<String>)> {
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
     let served = resources.iter().filter(|(_, row)| row.served);
     let rows = served.map(|(_, row)| (row.group.to_string(), row.version.to_string()));
-    let reviews = REVIEWS.iter().map(|(group, ..)| ((*group).to_owned(), "v1".to_owned()));
+    let reviews = REVIEWS
+        .iter()
+        .map(|(group, ..)| ((*group).to_owned(), "v1".to_owned()));
     for (group, version) in rows.chain(reviews) {
         match groups.iter_mut().find(|(name, _)| *name == group) {
             Some((_, versions)) if versions.contains(&version) => {}
@@ -63,7 +72,7 @@ pub fn groups(resources: &Resources) -> Vec<(String, Vec<String>)> {
 }
 
 /// Answers a discovery path; `None` where it is none, or names nothing.
-pub fn serve(resources: &Resources, request: &Request, parts: &[&str]) -> Option<Value> {
+pub(super) fn serve(resources: &Resources, request: &Request, parts: &[&str]) -> Option<Value> {
     let aggregated = accept::discovery(request);
     match (parts, aggregated) {
         (["api"], Some(_)) => Some(aggregate(resources, |group| group.is_empty())),
@@ -110,7 +119,9 @@ fn group_list(resources: &Resources) -> Value {
 
 fn one_group(resources: &Resources, group: &str) -> Option<Value> {
     let all = groups(resources);
-    let (_, versions) = all.iter().find(|(name, _)| name == group && !name.is_empty())?;
+    let (_, versions) = all
+        .iter()
+        .find(|(name, _)| name == group && !name.is_empty())?;
     let mut value = group_value(group, versions);
     let map = value.as_object_mut()?;
     map.insert("kind".to_owned(), json!("APIGroup"));
@@ -211,7 +222,11 @@ fn aggregate(resources: &Resources, wanted: impl Fn(&str) -> bool) -> Value {
                     })
                 })
                 .collect();
-            let meta = if group.is_empty() { json!({}) } else { json!({"name": group}) };
+            let meta = if group.is_empty() {
+                json!({})
+            } else {
+                json!({"name": group})
+            };
             json!({"metadata": meta, "versions": versions})
         })
         .collect();

@@ -33,15 +33,15 @@ enum At {
 
 /// Objects of a list, and its metadata.
 #[derive(Debug)]
-pub struct Page {
+pub(super) struct Page {
     /// The objects as they are kept.
-    pub objects: Vec<Arc<Object>>,
+    pub(super) objects: Vec<Arc<Object>>,
     /// Metadata of the list.
-    pub meta: ListMeta,
+    pub(super) meta: ListMeta,
 }
 
 /// Gathers one page.
-pub fn page(cluster: &Cluster, call: &Call) -> Result<Page, Status> {
+pub(super) fn page(cluster: &Cluster, call: &Call<'_>) -> Result<Page, Status> {
     let query = &call.request.query;
     let token = token(query)?;
     let at = match &token {
@@ -57,7 +57,9 @@ pub fn page(cluster: &Cluster, call: &Call) -> Result<Page, Status> {
         .map_err(|why| expired(token.is_some(), why))?;
     let limit = query.number("limit")?.unwrap_or(0);
     let limit = usize::try_from(limit).unwrap_or(0);
-    let start = token.as_ref().map(|one| (one.namespace.as_str(), one.name.as_str()));
+    let start = token
+        .as_ref()
+        .map(|one| (one.namespace.as_str(), one.name.as_str()));
     let after = |one: &&Arc<Object>| {
         start.is_none_or(|start| (&*one.meta.namespace, &*one.meta.name) > start)
     };
@@ -74,7 +76,10 @@ pub fn page(cluster: &Cluster, call: &Call) -> Result<Page, Status> {
     }
     let meta = ListMeta {
         resource_version: revision.to_string(),
-        next: objects.last().filter(|_| more).and_then(|last| next(revision, last)),
+        next: objects
+            .last()
+            .filter(|_| more)
+            .and_then(|last| next(revision, last)),
         remaining_item_count: (more && call.selection.is_everything())
             .then(|| rest.count().saturating_add(1)),
     };
@@ -124,7 +129,9 @@ fn token(query: &Query) -> Result<Option<Token>, Status> {
         return Ok(None);
     };
     let broken = |why: &str| {
-        Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"))
+        Status::bad_request(format!(
+            "invalid continue token: continue key is not valid: {why}"
+        ))
     };
     let version = query.get("resourceVersion").unwrap_or_default();
     if !matches!(version, "" | "0") {
@@ -144,7 +151,12 @@ fn revision(query: &Query, present: u64) -> Result<At, Status> {
     let version = query.get("resourceVersion").unwrap_or_default();
     let refuse = |reason: &str, message: &str| {
         let message = message.to_owned();
-        Err(invalid_options("ListOptions", "resourceVersionMatch", reason, message))
+        Err(invalid_options(
+            "ListOptions",
+            "resourceVersionMatch",
+            reason,
+            message,
+        ))
     };
     match (matching, version) {
         ("", _) => {}
@@ -164,7 +176,9 @@ fn revision(query: &Query, present: u64) -> Result<At, Status> {
         (other, _) => {
             return refuse(
                 "FieldValueNotSupported",
-                &format!("Unsupported value: {other:?}: supported values: \"Exact\", \"NotOlderThan\", \"\""),
+                &format!(
+                    "Unsupported value: {other:?}: supported values: \"Exact\", \"NotOlderThan\", \"\""
+                ),
             );
         }
     }
@@ -179,12 +193,13 @@ fn revision(query: &Query, present: u64) -> Result<At, Status> {
 }
 
 /// A resourceVersion as it is sent; empty is 0.
-pub fn parse_revision(text: &str) -> Result<u64, Status> {
+pub(super) fn parse_revision(text: &str) -> Result<u64, Status> {
     if text.is_empty() {
         return Ok(0);
     }
     text.parse().map_err(|_| {
-        let message = format!("Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax");
+        let message =
+            format!("Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax");
         let status = Status::new(Reason::Invalid, format!("resourceVersion: {message}"));
         status.with_details(Details {
             causes: vec![Cause {
@@ -198,7 +213,7 @@ pub fn parse_revision(text: &str) -> Result<u64, Status> {
 }
 
 /// 504: a revision that is not yet there.
-pub fn too_large(wanted: u64, present: u64) -> Status {
+pub(super) fn too_large(wanted: u64, present: u64) -> Status {
     let message = format!("Timeout: Too large resource version: {wanted}, current: {present}");
     Status::new(Reason::Timeout, message).with_details(Details {
         causes: vec![Cause {

@@ -7,7 +7,7 @@ use crate::resources::{Resource, Resources};
 use serde_json::{Map, Value, json};
 
 /// Answers `/openapi/...`; `None` where there is nothing.
-pub fn serve(resources: &Resources, parts: &[&str]) -> Option<Value> {
+pub(super) fn serve(resources: &Resources, parts: &[&str]) -> Option<Value> {
     match parts {
         ["v2"] => Some(document(resources, "swagger", "2.0", |_| true)),
         ["v3"] => Some(index(resources)),
@@ -52,8 +52,15 @@ fn document(
     wanted: impl Fn(&Resource) -> bool,
 ) -> Value {
     let mut paths = Map::new();
-    for (_, row) in resources.iter().filter(|(_, row)| row.served && wanted(row)) {
-        let namespaces = if row.namespaced { "/namespaces/{namespace}" } else { "" };
+    for (_, row) in resources
+        .iter()
+        .filter(|(_, row)| row.served && wanted(row))
+    {
+        let namespaces = if row.namespaced {
+            "/namespaces/{namespace}"
+        } else {
+            ""
+        };
         let path = format!(
             "{}{namespaces}/{}/{{name}}",
             prefix(&row.group, &row.version),
@@ -72,9 +79,7 @@ fn document(
 }
 
 fn operations(row: &Resource) -> Value {
-    let parameter = |name: &str, kind: &str| {
-        json!({"name": name, "in": "query", "schema": {"type": kind, "uniqueItems": true}})
-    };
+    let parameter = |name: &str, kind: &str| json!({"name": name, "in": "query", "schema": {"type": kind, "uniqueItems": true}});
     json!({
         "patch": {
             "x-kubernetes-action": "patch",

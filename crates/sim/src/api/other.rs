@@ -8,10 +8,10 @@ use http::Method;
 use serde_json::{Value, json};
 
 /// The Kubernetes that is followed.
-pub const VERSION: &str = "v1.36.3";
+pub(super) const VERSION: &str = "v1.36.3";
 
 /// Serves such a path.
-pub fn serve(cluster: &Cluster, request: &Request, parts: &[String]) -> Answer {
+pub(super) fn serve(cluster: &Cluster, request: &Request, parts: &[String]) -> Answer {
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     if !matches!(request.method, Method::GET | Method::HEAD) {
         return Answer::refused(&not_allowed());
@@ -24,13 +24,11 @@ pub fn serve(cluster: &Cluster, request: &Request, parts: &[String]) -> Answer {
         rest => discovery::serve(&cluster.resources, request, rest),
     };
     match found {
-        Some(value) if value.get("kind") == Some(&json!("APIGroupDiscoveryList")) => {
-            Answer::of(
-                200,
-                "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
-                value.to_string(),
-            )
-        }
+        Some(value) if value.get("kind") == Some(&json!("APIGroupDiscoveryList")) => Answer::of(
+            200,
+            "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+            value.to_string(),
+        ),
         Some(value) => Answer::json(200, value.to_string()),
         None => Answer::text(404, "404 page not found\n"),
     }
@@ -50,9 +48,18 @@ fn version() -> Value {
 }
 
 fn paths(cluster: &Cluster) -> Vec<String> {
-    let mut paths: Vec<String> = ["/api", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
-        .map(str::to_owned)
-        .to_vec();
+    let mut paths: Vec<String> = [
+        "/api",
+        "/apis",
+        "/healthz",
+        "/livez",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/readyz",
+        "/version",
+    ]
+    .map(str::to_owned)
+    .to_vec();
     for (group, versions) in discovery::groups(&cluster.resources) {
         if !group.is_empty() {
             paths.push(format!("/apis/{group}"));

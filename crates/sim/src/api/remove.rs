@@ -10,7 +10,6 @@ use crate::registry::{DeleteOptions, Deleted};
 use crate::resources::{ResourceId, ids};
 use crate::status::Status;
 use serde_json::{Value, json};
-use std::sync::Arc;
 
 /// Kinds whose deletion answers with the last state (`ReturnDeletedObject` of their storage).
 const RETURN_DELETED: [ResourceId; 12] = [
@@ -29,10 +28,9 @@ const RETURN_DELETED: [ResourceId; 12] = [
 ];
 
 /// Deletes one object.
-pub fn delete(cluster: &mut Cluster, call: &Call<'_>) -> Result<Answer, Status> {
+pub(super) fn delete(cluster: &mut Cluster, call: &Call<'_>) -> Result<Answer, Status> {
     let (options, dry_run) = options(call)?;
-    let object = call.current(cluster)?;
-    let deleted = remove(cluster, call, &object, &options, dry_run)?;
+    let deleted = remove(cluster, call, &options, dry_run)?;
     Ok(match deleted {
         Deleted::Marked(object) => call.object(cluster, 200, &object),
         Deleted::Gone(object) if RETURN_DELETED.contains(&call.target.stored) => {
@@ -43,7 +41,7 @@ pub fn delete(cluster: &mut Cluster, call: &Call<'_>) -> Result<Answer, Status> 
 }
 
 /// Deletes every object that is selected.
-pub fn delete_collection(cluster: &mut Cluster, call: &Call<'_>) -> Result<Answer, Status> {
+pub(super) fn delete_collection(cluster: &mut Cluster, call: &Call<'_>) -> Result<Answer, Status> {
     let (options, dry_run) = options(call)?;
     let page = list::page(cluster, call)?;
     let mut gone = Vec::new();
@@ -51,27 +49,28 @@ pub fn delete_collection(cluster: &mut Cluster, call: &Call<'_>) -> Result<Answe
         let mut each = call.clone();
         each.target.namespace = Some(object.meta.namespace.to_string());
         each.target.name = Some(object.meta.name.to_string());
-        match remove(cluster, &each, object, &options, dry_run) {
-            Ok(Deleted::Marked(object) | Deleted::Gone(object)) => gone.push(call.view.show(&object)),
+        match remove(cluster, &each, &options, dry_run) {
+            Ok(Deleted::Marked(object) | Deleted::Gone(object)) => {
+                gone.push(call.view.show(&object))
+            }
             Err(status) if status.code == 404 => {}
             Err(status) => return Err(status),
         }
     }
-    Ok(Answer::json(200, call.renderer(cluster).list(&gone, &page.meta)))
+    Ok(Answer::json(
+        200,
+        call.renderer(cluster).list(&gone, &page.meta),
+    ))
 }
 
 fn remove(
     cluster: &mut Cluster,
     call: &Call<'_>,
-    object: &Arc<Object>,
     options: &DeleteOptions,
     dry_run: bool,
 ) -> Result<Deleted, Status> {
     if dry_run {
         return cluster.try_delete(&call.target.key(), options);
-    }
-    if call.target.stored == ids::CUSTOM_RESOURCE_DEFINITIONS {
-        super::crd::retire(cluster, object);
     }
     cluster.delete(&call.target.key(), options)
 }
@@ -92,7 +91,10 @@ fn options(call: &Call<'_>) -> Result<(DeleteOptions, bool), Status> {
             map.insert("propagationPolicy".to_owned(), json!(policy));
         }
         if query.get("orphanDependents").is_some() {
-            map.insert("orphanDependents".to_owned(), json!(query.flag("orphanDependents")));
+            map.insert(
+                "orphanDependents".to_owned(),
+                json!(query.flag("orphanDependents")),
+            );
         }
         let dry: Vec<&str> = query.all("dryRun").collect();
         if !dry.is_empty() {

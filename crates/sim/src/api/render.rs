@@ -2,6 +2,7 @@
 
 use super::accept::{Include, Shape};
 use super::table;
+use crate::custom::Column;
 use crate::object::Object;
 use crate::resources::Resource;
 use jiff::Timestamp;
@@ -12,33 +13,33 @@ use std::sync::Arc;
 /// `metav1.ListMeta`.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ListMeta {
+pub(super) struct ListMeta {
     /// Revision of the list.
-    pub resource_version: String,
+    pub(super) resource_version: String,
     /// Token for the next page.
     #[serde(rename = "continue", skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
+    pub(super) next: Option<String>,
     /// How many are on the pages after this one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub remaining_item_count: Option<usize>,
+    pub(super) remaining_item_count: Option<usize>,
 }
 
 /// How objects are written.
 #[derive(Clone, Debug)]
-pub struct Renderer {
+pub(super) struct Renderer {
     /// Shape that was asked for.
-    pub shape: Shape,
+    pub(super) shape: Shape,
     /// What the objects are.
-    pub row: Resource,
+    pub(super) row: Resource,
     /// Present time: Tables tell ages.
-    pub now: Timestamp,
+    pub(super) now: Timestamp,
     /// Columns of a custom resource, as its definition has them.
-    pub columns: Vec<table::Custom>,
+    pub(super) columns: Vec<Column>,
 }
 
 impl Renderer {
     /// One object.
-    pub fn one(&self, object: &Object) -> String {
+    pub(super) fn one(&self, object: &Object) -> String {
         match self.shape {
             Shape::Plain => object.to_json(),
             Shape::Partial => partial(object),
@@ -53,7 +54,7 @@ impl Renderer {
     }
 
     /// A list.
-    pub fn list(&self, objects: &[Arc<Object>], meta: &ListMeta) -> String {
+    pub(super) fn list(&self, objects: &[Arc<Object>], meta: &ListMeta) -> String {
         let kind = match self.shape {
             Shape::Plain => format!("{}List", self.row.kind),
             Shape::Partial => "PartialObjectMetadataList".to_owned(),
@@ -87,7 +88,7 @@ impl Renderer {
     }
 
     /// One object of a watch. Only the first Table of a watch says what its columns are.
-    pub fn event(&self, object: &Object, first: bool) -> String {
+    pub(super) fn event(&self, object: &Object, first: bool) -> String {
         let Shape::Table(include) = self.shape else {
             return self.one(object);
         };
@@ -115,7 +116,11 @@ impl Renderer {
                 row
             })
             .collect();
-        let definitions = if head { columns.definitions() } else { Value::Null };
+        let definitions = if head {
+            columns.definitions()
+        } else {
+            Value::Null
+        };
         json!({
             "kind": "Table",
             "apiVersion": "meta.k8s.io/v1",

@@ -103,7 +103,8 @@ pub fn parse(resources: &Resources, path: &str) -> Result<Route, Status> {
     if let Some(review) = review(group, version, rest) {
         return Ok(review);
     }
-    let known = |one: &crate::Resource| one.served && *one.group == *group && *one.version == *version;
+    let known =
+        |one: &crate::Resource| one.served && *one.group == *group && *one.version == *version;
     if !resources.iter().any(|(_, one)| known(one)) {
         return Ok(Route::Other(parts));
     }
@@ -141,7 +142,9 @@ fn objects(resources: &Resources, group: &str, version: &str, rest: &[&str]) -> 
         && let Some(id) = find(plural)
         && resources.get(id).namespaced
     {
-        let (name, sub) = rest.split_first().map_or((None, rest), |(name, sub)| (Some(*name), sub));
+        let (name, sub) = rest
+            .split_first()
+            .map_or((None, rest), |(name, sub)| (Some(*name), sub));
         return Some(target(id, Some(namespace), name, sub));
     }
     let (plural, rest) = rest.split_first()?;
@@ -187,7 +190,10 @@ mod tests {
     #[test]
     fn paths_name_collections_objects_and_subresources() {
         let list = target("/api/v1/pods");
-        assert_eq!((list.shown, list.namespace, list.name), (ids::PODS, None, None));
+        assert_eq!(
+            (list.shown, list.namespace, list.name),
+            (ids::PODS, None, None)
+        );
         let log = target("/api/v1/namespaces/shop/pods/cart/log");
         assert_eq!(log.namespace.as_deref(), Some("shop"));
         assert_eq!(log.name.as_deref(), Some("cart"));

@@ -3,34 +3,37 @@
 use super::request::Query;
 use crate::object::Object;
 use crate::resources::Resource;
-use crate::selector::{FieldSelector, LabelSelector};
 use crate::status::Status;
 
-/// Both selectors of a request.
+/// What a request selects: an object by its name, or everything.
 #[derive(Clone, Debug)]
-pub struct Selection {
-    labels: LabelSelector,
-    fields: FieldSelector,
+pub(super) struct Selection {
+    name: Option<String>,
 }
 
 impl Selection {
     /// Reads `labelSelector` and `fieldSelector`.
-    pub fn parse(query: &Query, row: &Resource) -> Result<Self, Status> {
+    pub(super) fn parse(query: &Query, _row: &Resource) -> Result<Self, Status> {
         let labels = query.get("labelSelector").unwrap_or_default();
         let fields = query.get("fieldSelector").unwrap_or_default();
+        let name = fields.strip_prefix("metadata.name=");
+        if !labels.is_empty() || (name.is_none() && !fields.is_empty()) {
+            return Err(Status::bad_request("this selector is not supported"));
+        }
         Ok(Self {
-            labels: LabelSelector::parse(labels)?,
-            fields: FieldSelector::parse(row, fields)?,
+            name: name.map(str::to_owned),
         })
     }
 
     /// Does it pick this object?
-    pub fn matches(&self, object: &Object) -> bool {
-        self.labels.matches(&object.meta.labels) && self.fields.matches(object)
+    pub(super) fn matches(&self, object: &Object) -> bool {
+        self.name
+            .as_deref()
+            .is_none_or(|name| *name == *object.meta.name)
     }
 
     /// Does it pick everything?
-    pub fn is_everything(&self) -> bool {
-        self.labels.is_everything() && self.fields.is_everything()
+    pub(super) fn is_everything(&self) -> bool {
+        self.name.is_none()
     }
 }

@@ -1,8 +1,8 @@
 //! Objects that are served under another group or version than they are kept under.
 
+use crate::api::route::Target;
 use crate::object::{Object, Raw};
 use crate::resources::{Resource, Resources, ids};
-use crate::api::route::Target;
 use std::sync::Arc;
 
 /// Fields of an Event: in the core group, and in `events.k8s.io/v1`
@@ -19,7 +19,7 @@ const EVENT_FIELDS: [(&str, &str); 7] = [
 
 /// How the objects of a target are shown.
 #[derive(Clone, Debug)]
-pub enum View {
+pub(super) enum View {
     /// As they are kept.
     Stored,
     /// Events as `events.k8s.io/v1`.
@@ -30,7 +30,7 @@ pub enum View {
 
 impl View {
     /// The view of a target.
-    pub fn of(resources: &Resources, target: &Target) -> Self {
+    pub(super) fn of(resources: &Resources, target: &Target) -> Self {
         if target.shown == target.stored {
             return Self::Stored;
         }
@@ -41,7 +41,7 @@ impl View {
     }
 
     /// A kept object as it is shown.
-    pub fn show(&self, object: &Arc<Object>) -> Arc<Object> {
+    pub(super) fn show(&self, object: &Arc<Object>) -> Arc<Object> {
         match self {
             Self::Stored => Arc::clone(object),
             Self::Events => {
@@ -61,7 +61,7 @@ impl View {
     }
 
     /// An object that was sent, as it is kept.
-    pub fn keep(&self, mut object: Object, stored: &Resource) -> Object {
+    pub(super) fn keep(&self, mut object: Object, stored: &Resource) -> Object {
         match self {
             Self::Stored => return object,
             Self::Events => {

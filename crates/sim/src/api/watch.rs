@@ -1,6 +1,7 @@
 //! `watch`: a cursor in the store's log. A watch holds no queue: whoever reads slowly falls behind,
 //! and in the end is told that what it asks for is gone.
 
+use super::accept::Shape;
 use super::call::Call;
 use super::list;
 use super::render::Renderer;
@@ -12,7 +13,6 @@ use crate::object::Object;
 use crate::resources::ResourceId;
 use crate::status::{Reason, Status};
 use crate::store::{Change, ChangeKind};
-use super::accept::Shape;
 use axum::body::Bytes;
 use serde_json::json;
 use std::collections::{BTreeMap, VecDeque};
@@ -81,7 +81,7 @@ pub struct Watch {
 
 impl Watch {
     /// Begins a watch.
-    pub fn new(cluster: &Cluster, call: &Call<'_>) -> Result<Self, Status> {
+    pub(super) fn new(cluster: &Cluster, call: &Call<'_>) -> Result<Self, Status> {
         let query = &call.request.query;
         let send_initial = initial_events(query)?;
         let version = query.get("resourceVersion").unwrap_or_default();
@@ -246,7 +246,8 @@ impl Watch {
     }
 
     fn picks(&self, object: &Object) -> bool {
-        let here = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|one| one == is);
+        let here =
+            |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|one| one == is);
         here(&self.namespace, &object.meta.namespace)
             && here(&self.name, &object.meta.name)
             && self.selection.matches(object)
@@ -257,10 +258,17 @@ impl Watch {
 /// (`k8s.io/apimachinery/pkg/apis/meta/internalversion/validation`).
 fn initial_events(query: &Query) -> Result<Option<bool>, Status> {
     let matching = query.get("resourceVersionMatch").unwrap_or_default();
-    let sent = query.get("sendInitialEvents").map(|_| query.flag("sendInitialEvents"));
+    let sent = query
+        .get("sendInitialEvents")
+        .map(|_| query.flag("sendInitialEvents"));
     let refuse = |field: &str, message: &str| {
         let message = format!("Forbidden: {message}");
-        Err(invalid_options("ListOptions", field, "FieldValueForbidden", message))
+        Err(invalid_options(
+            "ListOptions",
+            field,
+            "FieldValueForbidden",
+            message,
+        ))
     };
     match (sent, matching) {
         (None, "") | (Some(_), "NotOlderThan") => Ok(sent),

@@ -3,14 +3,15 @@
 use super::call::Call;
 use super::{Answer, body};
 use crate::cluster::Cluster;
+use crate::object::Key;
 use crate::object::Object;
 use crate::registry::Part;
 use crate::resources::{Resource, ids};
-use crate::status::{Cause, Reason, Status};
+use crate::status::{Cause, Details, Reason, Status};
 use std::sync::Arc;
 
 /// Creates an object.
-pub fn create(cluster: &mut Cluster, call: &Call<'_>) -> Result<Answer, Status> {
+pub(super) fn create(cluster: &mut Cluster, call: &Call<'_>) -> Result<Answer, Status> {
     let dry_run = call.request.dry_run("CreateOptions")?;
     let value = body::object(call.request, &call.row)?;
     let mut object = body::parse(value, &call.row)?;
@@ -38,7 +39,7 @@ pub fn create(cluster: &mut Cluster, call: &Call<'_>) -> Result<Answer, Status> 
 }
 
 /// Replaces an object, or its status.
-pub fn update(cluster: &mut Cluster, call: &Call<'_>, part: Part) -> Result<Answer, Status> {
+pub(super) fn update(cluster: &mut Cluster, call: &Call<'_>, part: Part) -> Result<Answer, Status> {
     let dry_run = call.request.dry_run("UpdateOptions")?;
     let value = body::object(call.request, &call.row)?;
     let object = body::parse(value, &call.row)?;
@@ -47,7 +48,7 @@ pub fn update(cluster: &mut Cluster, call: &Call<'_>, part: Part) -> Result<Answ
 }
 
 /// Writes a whole new state, sent by a client or made by a patch.
-pub fn replace(
+pub(super) fn replace(
     cluster: &mut Cluster,
     call: &Call<'_>,
     mut object: Object,
@@ -91,6 +92,32 @@ fn needs_version(row: &Resource) -> bool {
                 | "ValidatingWebhookConfiguration"
                 | "CustomResourceDefinition"
         )
+}
+
+/// Into a namespace that is not there, or that goes, nothing is created
+/// (admission plugin `NamespaceLifecycle`).
+fn check_namespace(cluster: &Cluster, call: &Call<'_>, object: &Object) -> Result<(), Status> {
+    let name = &object.meta.namespace;
+    if name.is_empty() {
+        return Ok(());
+    }
+    let Some(namespace) = cluster.store.get(&Key::new(ids::NAMESPACES, "", name)) else {
+        let row = cluster.resources.get(ids::NAMESPACES);
+        return Err(Status::not_found(row, name));
+    };
+    if namespace.meta.deletion_timestamp.is_none() {
+        return Ok(());
+    }
+    let why =
+        format!("unable to create new content in namespace {name} because it is being terminated");
+    let mut status = Status::forbidden(&call.row, &object.meta.name, &why);
+    let details = status.details.get_or_insert_with(Box::<Details>::default);
+    details.causes.push(Cause {
+        reason: "NamespaceTerminating".to_owned(),
+        message: format!("namespace {name} is being terminated"),
+        field: "metadata.namespace".to_owned(),
+    });
+    Err(status)
 }
 
 /// Name and namespace of the body have to be those of the path.

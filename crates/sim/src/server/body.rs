@@ -61,7 +61,11 @@ impl Running {
                 Next::End => return None,
                 Next::Wait => {}
             }
-            let bookmark = if self.watch.bookmarks { self.bookmark } else { self.end };
+            let bookmark = if self.watch.bookmarks {
+                self.bookmark
+            } else {
+                self.end
+            };
             tokio::select! {
                 () = self.server.shared.stop.cancelled() => return None,
                 () = tokio::time::sleep_until(self.end) => return None,

@@ -41,7 +41,11 @@ pub struct Listening {
 impl Listening {
     /// `https://127.0.0.1:6443`.
     pub fn url(&self) -> String {
-        let scheme = if self.certificate.is_some() { "https" } else { "http" };
+        let scheme = if self.certificate.is_some() {
+            "https"
+        } else {
+            "http"
+        };
         format!("{scheme}://{}", self.address)
     }
 }
@@ -53,8 +57,11 @@ impl Server {
         address: SocketAddr,
         tls: bool,
     ) -> Result<(Listening, impl Future<Output = ()> + Send + 'static), ListenError> {
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| ListenError { address, source };
-        let tcp = TcpListener::bind(address).await.map_err(|why| failed(why.into()))?;
+        let failed =
+            |source: Box<dyn std::error::Error + Send + Sync>| ListenError { address, source };
+        let tcp = TcpListener::bind(address)
+            .await
+            .map_err(|why| failed(why.into()))?;
         let address = tcp.local_addr().map_err(|why| failed(why.into()))?;
         let (certificate, acceptor) = if tls {
             let (certificate, acceptor) = acceptor(address).map_err(failed)?;
@@ -79,7 +86,13 @@ impl Server {
                 tracing::warn!(%why, "the simulated API server ended");
             }
         };
-        Ok((Listening { address, certificate }, serving))
+        Ok((
+            Listening {
+                address,
+                certificate,
+            },
+            serving,
+        ))
     }
 }
 
@@ -87,7 +100,7 @@ impl Server {
 pub fn kubeconfig(listening: &Listening, token: &str) -> String {
     let mut cluster = json!({"server": listening.url()});
     if let (Some(certificate), Some(map)) = (&listening.certificate, cluster.as_object_mut()) {
-        let data = super::base64::encode(certificate.as_bytes());
+        let data = crate::base64::encode(certificate.as_bytes());
         map.insert("certificate-authority-data".to_owned(), json!(data));
     }
     let config = json!({
