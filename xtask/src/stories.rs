@@ -4,6 +4,7 @@ mod alert;
 mod breaker;
 mod bystanders;
 mod crash_points;
+mod known_good;
 mod outage;
 mod runbooks;
 mod silence;
@@ -31,6 +32,7 @@ fn all() -> Vec<Story> {
         alert::STORIES,
         breaker::STORIES,
         bystanders::STORIES,
+        known_good::STORIES,
         outage::STORIES,
         silence::STORIES,
         crash_points::STORIES,

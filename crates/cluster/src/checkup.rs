@@ -120,7 +120,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_the_account_may_not_is_named() {
-        let missing = missing(&without("create"), &SystemClock, Rights::Write).await;
+        let missing = missing(&without("create"), &SystemClock::default(), Rights::Write).await;
         let missing: Vec<String> = missing.unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(missing, ["create pods/eviction"]);
     }
@@ -128,7 +128,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_missing_where_all_is_allowed() {
         for rights in [Rights::Read, Rights::Write] {
-            let missing = missing(&without("dance"), &SystemClock, rights).await;
+            let missing = missing(&without("dance"), &SystemClock::default(), rights).await;
             assert_eq!(missing.unwrap(), []);
         }
     }
@@ -142,7 +142,7 @@ mod tests {
                 .body(Body::from(br#"{"gitVersion": "v1.34.1"}"#.to_vec()));
             Ok::<_, Infallible>(answer.unwrap())
         }));
-        let server = server(&clients, &SystemClock).await.unwrap();
+        let server = server(&clients, &SystemClock::default()).await.unwrap();
         assert_eq!(server.version, "v1.34.1");
         assert!(server.skew.unwrap() < SignedDuration::from_hours(-24));
     }

@@ -9,7 +9,7 @@ mod follow_ups;
 mod kin;
 mod pattern;
 
-pub use kin::alike;
+pub use kin::{alike, kin_keys};
 
 use crate::diagnose::{ChangeKind, Diagnosis};
 use crate::guard::Verdict;
@@ -117,6 +117,9 @@ fn summary(incident: &Incident) -> Vec<String> {
 fn ending(incident: &Incident) -> String {
     match &incident.outcome {
         Some(Outcome::Fixed) => "Repaired: the fault was gone after our action.".to_owned(),
+        Some(Outcome::Recovered) if incident.was_acted_on() => {
+            "It recovered after our action; nothing shows that the action did it.".to_owned()
+        }
         Some(Outcome::Recovered) => "It recovered without an action of ours.".to_owned(),
         Some(Outcome::Merged(into)) => format!("Handled in {}.", code(into)),
         Some(Outcome::Gone) => "The object is gone.".to_owned(),
@@ -454,6 +457,26 @@ mod tests {
         incident.rulings.clear();
         closed(&mut incident, Outcome::Recovered);
         insta::assert_snapshot!(write(&incident, &[], &[]));
+    }
+
+    #[test]
+    fn a_recovery_after_our_action_is_not_said_to_be_without_it() {
+        let mut incident = about(&Stage::cordon(), "incident-1", 0);
+        tried(&mut incident, "cordon:node1", None);
+        closed(&mut incident, Outcome::Recovered);
+        let text = write(&incident, &[], &[]);
+        assert!(text.contains("It recovered after our action"), "{text}");
+        assert!(!text.contains("without an action"), "{text}");
+        let mut next = about(&Stage::cordon(), "incident-2", 3_600);
+        next.outcome = None;
+        let text = write(&next, &[], &[incident.clone()]);
+        assert!(text.contains("1 × `recovered after our action`"), "{text}");
+        // Taken back, or never done: that was no action.
+        incident.attempts[0].is_undo = true;
+        assert!(!incident.was_acted_on());
+        incident.attempts[0].is_undo = false;
+        incident.attempts[0].outcome = None;
+        assert!(!incident.was_acted_on());
     }
 
     const DAY: i64 = 24 * 3600;

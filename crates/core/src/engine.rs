@@ -28,7 +28,7 @@ use crate::record::Batch;
 use crate::runbook::Library;
 use crate::world::{ObjectRef, Snapshot};
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use timers::Timers;
 use turn::Turn;
@@ -36,6 +36,7 @@ use turn::Turn;
 /// The engine of one cluster. It knows nothing until its first input, [`Input::Start`].
 #[derive(Debug, Default)]
 pub struct Engine {
+    version: String,
     cluster: ClusterUid,
     leader_epoch: u64,
     policy: Policy,
@@ -43,9 +44,15 @@ pub struct Engine {
     history: History,
     open: BTreeMap<IncidentId, Incident>,
     closed: VecDeque<Incident>,
+    run: Running,
+}
+
+/// What only a running engine knows: a restart begins without it, and loses nothing but time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
     looks: BTreeMap<LookId, Looking>,
-    /// Last looks, by incident and whether they were fresh.
-    looked_at: BTreeMap<(IncidentId, bool), Timestamp>,
+    /// Last looks at incidents: from the watch, and afresh.
+    looked_at: [BTreeMap<IncidentId, Timestamp>; 2],
     /// Subjects and incidents that a signal spoke of while a look at them was in flight.
     again: BTreeSet<LookId>,
     /// Subjects that could not be looked at when they were heard of.
@@ -59,7 +66,7 @@ pub struct Engine {
 }
 
 /// What a look in flight is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Looking {
     /// Something that no incident speaks of yet.
     Subject(ObjectRef),
@@ -77,7 +84,7 @@ impl Looking {
 }
 
 /// A step between its fresh look and the answer to its rehearsal.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Prepared {
     step: Step,
     snapshot: Snapshot,
@@ -112,6 +119,23 @@ impl Engine {
     /// What was done before.
     pub fn history(&self) -> &History {
         &self.history
+    }
+
+    /// Everything that the engine knows. Told to any engine as [`Input::Start`], it goes on from here:
+    /// a journal that begins with it replays to the same decisions, so that what came before may be
+    /// forgotten. Told to this engine itself, it changes nothing.
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
+            engine_version: self.version.clone(),
+            cluster: self.cluster.clone(),
+            leader_epoch: self.leader_epoch,
+            policy: self.policy.clone(),
+            runbooks: self.library.texts().clone(),
+            open: self.open.values().cloned().collect(),
+            closed: self.closed.iter().cloned().collect(),
+            history: self.history.clone(),
+            running: Some(Box::new(self.run.clone())),
+        }
     }
 
     /// Decides. Same state, same input, same time: same decision.

@@ -51,12 +51,13 @@ impl History {
         });
     }
 
-    /// Remembers what became of a write. A final answer is never replaced by a later one.
-    pub fn record_outcome(&mut self, permit: &PermitId, outcome: ActOutcome) {
-        let out = self.acts.iter_mut().find(|act| act.permit == *permit);
-        if let Some(act) = out.filter(|act| act.is_out()) {
-            act.outcome = Some(outcome);
-        }
+    /// Remembers what became of a write and returns its incident, if the write was out. A final
+    /// answer is never replaced by a later one.
+    pub fn record_outcome(&mut self, permit: &PermitId, outcome: ActOutcome) -> Option<IncidentId> {
+        let mut acts = self.acts.iter_mut();
+        let act = acts.find(|act| act.permit == *permit && act.is_out())?;
+        act.outcome = Some(outcome);
+        Some(act.incident.clone())
     }
 
     /// Permits that are out: the write may be under way, or nobody knows whether it happened.

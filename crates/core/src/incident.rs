@@ -129,6 +129,12 @@ impl Incident {
             action_error: None,
         }
     }
+
+    /// Whether a write of ours was done in it that was not the taking back of another one.
+    pub fn was_acted_on(&self) -> bool {
+        let done = |attempt: &Attempt| matches!(attempt.outcome, Some(ActOutcome::Done { .. }));
+        self.attempts.iter().any(|a| !a.is_undo && done(a))
+    }
 }
 
 /// Alerts kept with an incident.
@@ -157,7 +163,7 @@ pub struct Attempt {
 pub enum Outcome {
     /// Our action was verified to have helped.
     Fixed,
-    /// Healthy on a fresh look without an action of ours.
+    /// Healthy on fresh looks, and no action of ours was verified to have done it.
     Recovered,
     /// The same fault is handled in that incident.
     Merged(IncidentId),

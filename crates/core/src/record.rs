@@ -59,6 +59,26 @@ pub struct Entry {
     pub body: serde_json::Value,
 }
 
+/// What a notice is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoticeKind {
+    /// A person has to decide.
+    Waiting,
+    /// It was repaired.
+    Repaired,
+}
+
+impl NoticeKind {
+    /// The word that people and scripts see.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Repaired => "repaired",
+        }
+    }
+}
+
 /// A notice to people, delivered through the durable outbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
@@ -66,6 +86,8 @@ pub struct Notice {
     pub key: String,
     /// The incident.
     pub incident: IncidentId,
+    /// What it is about.
+    pub kind: NoticeKind,
     /// What happened, in one line.
     pub title: String,
     /// Details in Markdown.

@@ -166,6 +166,8 @@ impl World {
         snapshot.workloads = arcs(self.workloads, |o| &o.metadata);
         snapshot.pods = arcs(self.pods, |o| &o.metadata);
         snapshot.nodes = arcs(self.nodes, |o| &o.metadata);
+        let nodes = snapshot.nodes.iter().map(|n| n.metadata.name.clone());
+        snapshot.neighbours = nodes.map(|name| (name, 0)).collect();
         snapshot.events = arcs(self.events, |o| &o.metadata);
         snapshot.controller_revisions = arcs(self.revisions, |o| &o.metadata);
         snapshot.config_maps = arcs(self.config_maps, |o| &o.metadata);

@@ -5,6 +5,8 @@ mod cluster;
 use crate::config::Config;
 use crate::notify::{Notifier, NotifierError};
 use crate::outbox::Outbox;
+use crate::retention::Retention;
+use crate::runbook_files;
 use crate::serve::{self, ListenError};
 use crate::shell::{Fatal, Handle, Port, Shell};
 use crate::store::{Store, StoreError};
@@ -147,13 +149,20 @@ impl App {
         let cluster = Arc::new(cluster);
         let port: Arc<dyn Port> = Arc::<Cluster>::clone(&cluster);
         let (stop, close) = (CancellationToken::new(), CancellationToken::new());
-        let (shell, handle) =
-            Shell::new(uid, store.clone(), port, Arc::clone(&clock), stop.clone());
+        let (shell, handle) = Shell::new(
+            uid.clone(),
+            store.clone(),
+            port,
+            Arc::clone(&clock),
+            stop.clone(),
+        );
 
         let tasks = TaskTracker::new();
         let engine = tasks.spawn(shell.run(checkpoint));
         tasks.spawn(listen(hearing, handle.clone()));
-        tasks.spawn(Outbox::new(store, notifier, clock).run(close.clone()));
+        let outbox = Outbox::new(store.clone(), notifier, Arc::clone(&clock));
+        tasks.spawn(outbox.run(close.clone()));
+        tasks.spawn(Retention::new(store, uid, config.keep(), clock).run(close.clone()));
         Ok(Self {
             handle,
             engine,
@@ -202,7 +211,10 @@ async fn checkpoint(
 ) -> Result<Checkpoint, StartError> {
     // The lead first: a former leader can add nothing between the load and our first commit.
     let leader_epoch = store.take_lead(cluster).await?;
-    let loaded = store.checkpoint(cluster, clock.now()).await?;
+    let now = clock.now();
+    let mut loaded = store.checkpoint(cluster, now).await?;
+    let policy = config.policy();
+    loaded.history.prune(&policy, now);
     tracing::info!(
         %cluster,
         leader_epoch,
@@ -215,7 +227,7 @@ async fn checkpoint(
     Ok(Checkpoint {
         engine_version: ENGINE_VERSION.to_owned(),
         leader_epoch,
-        policy: config.policy(),
+        policy,
         runbooks,
         ..loaded
     })
@@ -229,11 +241,8 @@ fn runbooks(folder: Option<&Path>) -> Result<BTreeMap<String, String>, StartErro
             folder: folder.to_owned(),
             source,
         };
-        for entry in std::fs::read_dir(folder).map_err(wrong)? {
-            let path = entry.map_err(wrong)?.path();
-            if path.extension().is_some_and(|ext| ext == "md")
-                && let Some(name) = path.file_name()
-            {
+        for path in runbook_files::of_folder(folder).map_err(wrong)? {
+            if let Some(name) = path.file_name() {
                 let text = std::fs::read_to_string(&path).map_err(wrong)?;
                 texts.insert(name.to_string_lossy().into_owned(), text);
             }

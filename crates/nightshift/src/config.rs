@@ -9,6 +9,7 @@ mod setting;
 pub use keys::Config;
 pub use setting::{LogLevel, Secret};
 
+use crate::retention::Keep;
 use crate::serve::{Token, Tokens};
 use jiff::SignedDuration;
 use nightshift_core::policy::{Autonomy, Policy};
@@ -149,6 +150,14 @@ impl Config {
         }
     }
 
+    /// How long the record is kept.
+    pub fn keep(&self) -> Keep {
+        Keep {
+            incidents: days(self.retention_days),
+            journal: days(self.journal_days),
+        }
+    }
+
     /// The tokens of the listener.
     pub fn tokens(&self) -> Tokens {
         let token = |secret: &Option<Secret>| secret.as_ref().and_then(|s| Token::new(s.reveal()));
@@ -185,11 +194,29 @@ impl Config {
                 return invalid(key, "has to be longer than nothing");
             }
         }
+        self.check_retention()?;
         match &self.notify_webhook_url {
             Some(url) if reqwest::Url::parse(url.reveal()).is_err() => {
                 invalid("notify_webhook_url", "is not a URL")
             }
             Some(_) | None => Ok(()),
+        }
+    }
+
+    /// A rule that looks back must find what it looks for.
+    fn check_retention(&self) -> Result<(), ConfigError> {
+        let Keep { incidents, journal } = self.keep();
+        if incidents.is_zero() || journal.is_zero() {
+            return invalid("retention_days", "and `journal_days` have to be at least 1");
+        }
+        let longest = [
+            ("same_action_window", self.same_action_window),
+            ("oom_again_window", self.oom_again_window),
+            ("breaker_open_for", self.breaker_open_for),
+        ];
+        match longest.iter().find(|(_, window)| *window > incidents) {
+            Some((key, _)) => invalid(key, "is longer than `retention_days`"),
+            None => Ok(()),
         }
     }
 
@@ -205,6 +232,10 @@ impl Config {
             ("source_silence", self.source_silence),
         ]
     }
+}
+
+fn days(days: u32) -> SignedDuration {
+    SignedDuration::from_hours(24 * i64::from(days))
 }
 
 fn invalid(key: &'static str, why: impl Into<String>) -> Result<(), ConfigError> {

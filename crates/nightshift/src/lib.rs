@@ -16,6 +16,8 @@ pub mod notify;
 pub mod outbox;
 pub mod output;
 pub mod replay;
+pub mod retention;
+mod runbook_files;
 pub mod serve;
 pub mod shell;
 pub mod store;

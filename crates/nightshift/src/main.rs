@@ -9,5 +9,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    nightshift::cli::run(Arc::new(SystemClock)).await.into()
+    nightshift::cli::run(Arc::new(SystemClock::default()))
+        .await
+        .into()
 }

@@ -192,10 +192,6 @@ impl Metrics {
         for incident in &decision.batch.incidents {
             self.changed(&mut known, incident, at);
         }
-        let Known {
-            history, policy, ..
-        } = &mut *known;
-        history.prune(policy, at);
         let waiting = known
             .incidents
             .values()
@@ -352,4 +348,115 @@ fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
 
 fn gauge(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::{At, decision, incident, step};
+    use nightshift_core::history::Act;
+
+    fn has(metrics: &Metrics, minute: i64, line: &str) {
+        let text = metrics.render(At::minutes(minute));
+        assert!(text.lines().any(|l| l == line), "no `{line}` in\n{text}");
+    }
+
+    fn start(checkpoint: Checkpoint) -> Input {
+        Input::Start(Box::new(checkpoint))
+    }
+
+    #[test]
+    fn an_incident_is_open_waits_and_is_closed_once() {
+        let metrics = Metrics::default();
+        let told = |phase, outcome| {
+            let mut one = incident("inc-1", "cart", phase, 0);
+            one.outcome = outcome;
+            metrics.observe(&Input::Tick, &decision(vec![one]), At::minutes(1));
+        };
+        told(Phase::Open, None);
+        has(&metrics, 1, "nightshift_incidents_open 1");
+        has(&metrics, 1, "nightshift_incidents_waiting_for_person 0");
+        told(Phase::Waiting, None);
+        has(&metrics, 1, "nightshift_incidents_waiting_for_person 1");
+        told(Phase::Closed, Some(Outcome::Recovered));
+        has(&metrics, 1, "nightshift_incidents_open 0");
+        has(&metrics, 1, "nightshift_incidents_waiting_for_person 0");
+        let opened = "nightshift_incidents_opened_total{class=\"CrashLoop\"} 1";
+        has(&metrics, 1, opened);
+        has(
+            &metrics,
+            1,
+            "nightshift_incidents_closed_total{outcome=\"recovered\"} 1",
+        );
+    }
+
+    #[test]
+    fn a_start_brings_what_was_open_and_counts_it_as_opened_before() {
+        let metrics = Metrics::default();
+        let open = vec![incident("inc-1", "cart", Phase::Waiting, 0)];
+        let checkpoint = Checkpoint {
+            open: open.clone(),
+            ..Checkpoint::default()
+        };
+        for _ in 0..2 {
+            let nothing = Decision::default();
+            metrics.observe(&start(checkpoint.clone()), &nothing, At::minutes(1));
+            metrics.observe(&Input::Tick, &decision(open.clone()), At::minutes(1));
+        }
+        has(&metrics, 1, "nightshift_incidents_open 1");
+        has(&metrics, 1, "nightshift_incidents_waiting_for_person 1");
+        let text = metrics.render(At::minutes(1));
+        assert!(!text.contains("incidents_opened_total{"), "{text}");
+    }
+
+    #[test]
+    fn the_breaker_is_open_for_its_time_after_three_refusals() {
+        let metrics = Metrics::default();
+        let act = |n: i64| Act {
+            permit: format!("p{n}").as_str().into(),
+            incident: "inc-1".into(),
+            owner: step().check.owner,
+            step: step(),
+            at: At::minutes(n),
+            outcome: None,
+        };
+        let checkpoint = Checkpoint {
+            history: History {
+                acts: (0..3).map(act).collect(),
+                ..History::default()
+            },
+            ..Checkpoint::default()
+        };
+        let nothing = Decision::default();
+        metrics.observe(&start(checkpoint), &nothing, At::minutes(2));
+        has(&metrics, 2, "nightshift_breaker_open 0");
+        for n in 0..3 {
+            let refused = Input::Acted {
+                permit: format!("p{n}").as_str().into(),
+                outcome: ActOutcome::Refused { why: String::new() },
+            };
+            metrics.observe(&refused, &nothing, At::minutes(2));
+        }
+        has(&metrics, 2, "nightshift_breaker_open 1");
+        has(&metrics, 7, "nightshift_breaker_open 0");
+        has(
+            &metrics,
+            2,
+            "nightshift_actions_total{action=\"delete_pod\",outcome=\"refused\"} 3",
+        );
+    }
+
+    #[test]
+    fn blind_sources_and_notices_are_what_was_said_last() {
+        let metrics = Metrics::default();
+        let blind = Coverage::Blind { why: String::new() };
+        let of = |coverage| BTreeMap::from([(Source::Pods, coverage)]);
+        metrics.set_coverage(&of(blind));
+        has(&metrics, 0, "nightshift_source_blind{source=\"Pods\"} 1");
+        metrics.set_coverage(&of(Coverage::Seen { age_ms: 0 }));
+        has(&metrics, 0, "nightshift_source_blind{source=\"Pods\"} 0");
+        metrics.set_notices(2, 1);
+        has(&metrics, 0, "nightshift_notices_undelivered 2");
+        has(&metrics, 0, "nightshift_notices_dead 1");
+    }
 }

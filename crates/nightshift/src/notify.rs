@@ -6,6 +6,7 @@ pub use webhook::Webhook;
 
 use crate::config::Config;
 use crate::store::QueuedNotice;
+use crate::telemetry::event;
 
 /// A way to tell people.
 #[derive(Debug)]
@@ -42,12 +43,7 @@ impl Notifier {
         match self {
             Self::Webhook(webhook) => webhook.deliver(queued).await,
             Self::Log => {
-                tracing::warn!(
-                    incident = %queued.notice.incident,
-                    key = queued.notice.key,
-                    text = queued.notice.text,
-                    "{}", queued.notice.title
-                );
+                event::notice(&queued.notice);
                 Ok(())
             }
         }

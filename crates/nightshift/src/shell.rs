@@ -57,9 +57,24 @@ impl From<tokio::task::JoinError> for Fatal {
     }
 }
 
-/// What decides: the engine. A function, so that tests can script decisions that an engine only
-/// takes after a long story.
-type Mind = Box<dyn FnMut(Input, Timestamp) -> Decision + Send + Sync>;
+/// What decides: the engine. A trait, so that tests can script decisions that an engine only takes
+/// after a long story.
+trait Mind: Send + Sync {
+    /// Decides on one input.
+    fn handle(&mut self, input: Input, now: Timestamp) -> Decision;
+    /// Everything that it knows.
+    fn checkpoint(&self) -> Checkpoint;
+}
+
+impl Mind for Engine {
+    fn handle(&mut self, input: Input, now: Timestamp) -> Decision {
+        Self::handle(self, input, now)
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        Self::checkpoint(self)
+    }
+}
 
 /// The engine with everything that it needs to be heard and obeyed.
 #[expect(
@@ -67,7 +82,7 @@ type Mind = Box<dyn FnMut(Input, Timestamp) -> Decision + Send + Sync>;
     reason = "holds a function, which has no Debug"
 )]
 pub struct Shell {
-    mind: Mind,
+    mind: Box<dyn Mind>,
     cluster: ClusterUid,
     leader_epoch: u64,
     store: Store,
@@ -85,6 +100,8 @@ pub struct Shell {
     wakes: BTreeSet<Timestamp>,
     /// The newest time that the engine was told: it never runs backwards.
     told: Timestamp,
+    /// When the journal was last told all that the engine knows.
+    checkpointed: Timestamp,
     /// Phase of each open incident at the newest commit.
     phases: BTreeMap<IncidentId, Phase>,
 }
@@ -98,13 +115,11 @@ impl Shell {
         clock: Arc<dyn Clock>,
         stop: CancellationToken,
     ) -> (Self, Handle) {
-        let mut engine = Engine::new();
-        let mind = Box::new(move |input, now| engine.handle(input, now));
-        Self::with(mind, cluster, store, port, clock, stop)
+        Self::with(Box::new(Engine::new()), cluster, store, port, clock, stop)
     }
 
     fn with(
-        mind: Mind,
+        mind: Box<dyn Mind>,
         cluster: ClusterUid,
         store: Store,
         port: Arc<dyn Port>,
@@ -140,6 +155,7 @@ impl Shell {
             stop_by: None,
             wakes: BTreeSet::new(),
             told: Timestamp::MIN,
+            checkpointed: Timestamp::MIN,
             phases: BTreeMap::new(),
         };
         (shell, handle)
@@ -154,30 +170,48 @@ impl Shell {
         }
         let start = Input::Start(Box::new(checkpoint));
         self.turn(start.into()).await?;
+        self.checkpointed = self.told;
         self.listen().await
     }
 
-    /// Hears one thing after another. Answers come first: they are what running work waits for.
+    /// Hears one thing after another.
     async fn listen(&mut self) -> Result<(), Fatal> {
         while !self.is_done() {
-            let pause = self.pause();
-            let stopping = self.stop_by.is_some();
-            let heard: Submitted = tokio::select! {
-                biased;
-                () = self.stop.cancelled(), if !stopping => {
-                    self.stop_by = Some(after(self.clock.now(), limits::STOP));
-                    Input::Stopping.into()
-                }
-                Some(answer) = self.answers.recv() => answer.into(),
-                () = self.clock.sleep(pause) => match self.due() {
-                    Some(tick) => tick.into(),
-                    None => continue,
-                },
-                Some(heard) = self.inputs.recv(), if !stopping => heard,
-            };
-            self.turn(heard).await?;
+            if let Some(heard) = self.next().await {
+                self.turn(heard).await?;
+            }
         }
         Ok(())
+    }
+
+    /// What is heard next. Answers come first: they are what running work waits for.
+    async fn next(&mut self) -> Option<Submitted> {
+        if let Some(checkpoint) = self.checkpoint() {
+            return Some(checkpoint.into());
+        }
+        let pause = self.pause();
+        let stopping = self.stop_by.is_some();
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled(), if !stopping => {
+                self.stop_by = Some(after(self.clock.now(), limits::STOP));
+                Some(Input::Stopping.into())
+            }
+            Some(answer) = self.answers.recv() => Some(answer.into()),
+            () = self.clock.sleep(pause) => self.due().map(Submitted::from),
+            Some(heard) = self.inputs.recv(), if !stopping => Some(heard),
+        }
+    }
+
+    /// From time to time the journal is told all that the engine knows, so that retention may drop
+    /// what came before: a replay begins at a start.
+    fn checkpoint(&mut self) -> Option<Input> {
+        let is_due = self.told >= after(self.checkpointed, limits::CHECKPOINT_EVERY);
+        if !is_due || self.stop_by.is_some() {
+            return None;
+        }
+        self.checkpointed = self.told;
+        Some(Input::Start(Box::new(self.mind.checkpoint())))
     }
 
     /// Stopped, and no write is out any more (or none that is worth waiting for).
@@ -210,7 +244,7 @@ impl Shell {
     async fn turn(&mut self, heard: Submitted) -> Result<(), Fatal> {
         let Submitted { input, mut reply } = heard;
         self.told = self.told.max(self.clock.now());
-        let decision = (self.mind)(input.clone(), self.told);
+        let decision = self.mind.handle(input.clone(), self.told);
         let writes = decision
             .effects
             .iter()

@@ -5,16 +5,19 @@
 
 mod append;
 mod chain;
+mod keep;
 mod load;
 mod notices;
 
 pub use append::Commit;
+pub use keep::{Dropped, Horizon};
 pub use load::{Counts, Detail, Filter, Page, Recorded};
 pub use notices::{DeadNotice, QueuedNotice};
 
 use nightshift_core::ids::ClusterUid;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -25,6 +28,8 @@ use std::time::Duration;
 const CONNECTIONS: u32 = 4;
 /// How long a statement waits for another process that holds the database.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +56,17 @@ pub enum StoreError {
     /// The tables could not be created or are of another version.
     #[error("the tables could not be brought up to date")]
     Migrate(#[source] sqlx::migrate::MigrateError),
+    /// The database is to be read, and its tables are of another version.
+    #[error(
+        "the tables are of version {found} and this program reads version {expected}: use the \
+         version that wrote them, or start the agent of this version once"
+    )]
+    OtherVersion {
+        /// Version of the tables.
+        found: i64,
+        /// Version that this program reads.
+        expected: i64,
+    },
 }
 
 /// SQLite's result codes for a damaged file (`SQLITE_CORRUPT`, `SQLITE_NOTADB`).
@@ -86,25 +102,39 @@ pub struct Store {
 impl Store {
     /// Opens the database and brings its tables up to date.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        // sqlx itself would take any other URL for the name of a file.
-        if !url.starts_with("sqlite:") {
-            return Err(StoreError::Url(None));
-        }
-        let options = SqliteConnectOptions::from_str(url)
-            .map_err(|error| StoreError::Url(Some(error)))?
+        let options = options(url)?
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY_TIMEOUT)
-            .foreign_keys(true);
+            .synchronous(SqliteSynchronous::Full);
+        let store = Self::connect(options).await?;
+        MIGRATIONS
+            .run(&store.pool)
+            .await
+            .map_err(StoreError::Migrate)?;
+        Ok(store)
+    }
+
+    /// Opens an existing database to read from it, beside a running agent too: nothing is made,
+    /// changed or brought up to date.
+    pub async fn open_to_read(url: &str) -> Result<Self, StoreError> {
+        let options = options(url)?.create_if_missing(false).read_only(true);
+        let store = Self::connect(options).await?;
+        let found: i64 = sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations")
+            .fetch_one(&store.pool)
+            .await?;
+        let expected = MIGRATIONS.iter().map(|m| m.version).max().unwrap_or(0);
+        if found == expected {
+            Ok(store)
+        } else {
+            Err(StoreError::OtherVersion { found, expected })
+        }
+    }
+
+    async fn connect(options: SqliteConnectOptions) -> Result<Self, StoreError> {
         let pool = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(BUSY_TIMEOUT)
             .connect_with(options)
             .await?;
-        sqlx::migrate!("./migrations")
-            .run(&pool)
-            .await
-            .map_err(StoreError::Migrate)?;
         Ok(Self { pool })
     }
 
@@ -139,6 +169,16 @@ impl Store {
             .await?;
         Ok(rows.into_iter().map(ClusterUid::from).collect())
     }
+}
+
+fn options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
+    // sqlx itself would take any other URL for the name of a file.
+    if !url.starts_with("sqlite:") {
+        return Err(StoreError::Url(None));
+    }
+    let options =
+        SqliteConnectOptions::from_str(url).map_err(|error| StoreError::Url(Some(error)))?;
+    Ok(options.busy_timeout(BUSY_TIMEOUT).foreign_keys(true))
 }
 
 /// SQL has no unsigned integers.

@@ -40,9 +40,10 @@ fn filter(level: LogLevel) -> EnvFilter {
 
 /// Named events.
 pub(crate) mod event {
+    use crate::store::{Dropped, StoreError};
     use jiff::Timestamp;
     use nightshift_core::ids::IncidentId;
-    use nightshift_core::record::Entry;
+    use nightshift_core::record::{Entry, Notice, NoticeKind};
     use nightshift_core::world::Source;
 
     /// One row of the record, after its commit.
@@ -57,6 +58,31 @@ pub(crate) mod event {
 
     pub(crate) fn source_sees(source: Source) {
         tracing::info!(?source, "source sees again");
+    }
+
+    /// A notice where nobody else is told: a repair is news, a hand-over waits for somebody.
+    pub(crate) fn notice(notice: &Notice) {
+        let (incident, key) = (notice.incident.as_str(), notice.key.as_str());
+        let (title, text) = (notice.title.as_str(), notice.text.as_str());
+        match notice.kind {
+            NoticeKind::Waiting => tracing::warn!(incident, key, text, "{title}"),
+            NoticeKind::Repaired => tracing::info!(incident, key, text, "{title}"),
+        }
+    }
+
+    /// Retention was at work.
+    pub(crate) fn record_dropped(dropped: Dropped) {
+        let Dropped {
+            incidents,
+            inputs,
+            others,
+        } = dropped;
+        tracing::info!(incidents, inputs, others, "old record dropped");
+    }
+
+    pub(crate) fn record_not_dropped(error: &StoreError) {
+        let error = error as &dyn std::error::Error;
+        tracing::warn!(error, "old record cannot be dropped: tried again later");
     }
 
     pub(crate) fn notice_given_up(key: &str, error: &str) {

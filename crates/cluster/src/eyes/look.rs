@@ -90,13 +90,22 @@ impl<'a> Look<'a> {
         for object in held.objects() {
             world.apply(Change::Applied(object), now);
         }
+        // The neighbours of the scope's pods are known from the watch alone.
+        let sees_pods = matches!(
+            shared.coverage(now).get(&Source::Pods),
+            Some(Coverage::Seen { .. })
+        );
+        let neighbours = sees_pods.then(|| held.neighbours.clone());
         Self {
             shared,
             scope,
             world,
             asked: BTreeMap::new(),
             digests: BTreeMap::new(),
-            rest: Snapshot::default(),
+            rest: Snapshot {
+                neighbours: neighbours.unwrap_or_default(),
+                ..Snapshot::default()
+            },
         }
     }
 
@@ -208,6 +217,7 @@ impl<'a> Look<'a> {
             limit_ranges,
             vpas,
             guarded_namespaces,
+            neighbours,
             ..
         } = self.rest;
         snapshot.fresh = true;
@@ -216,6 +226,7 @@ impl<'a> Look<'a> {
         snapshot.limit_ranges = limit_ranges;
         snapshot.vpas = vpas;
         snapshot.guarded_namespaces = guarded_namespaces;
+        snapshot.neighbours = neighbours;
         snapshot
     }
 }

@@ -10,6 +10,7 @@ use json_patch::Patch;
 use kube::Client;
 use kube::client::Body;
 use nightshift_core::guard::Permit;
+use nightshift_core::history::FIELD_MANAGER;
 use serde_json::{Value, json};
 use std::error::Error;
 use std::io;
@@ -20,8 +21,6 @@ use tokio::time::timeout;
 const SERVER_TIMEOUT: &str = "3s";
 /// Objects are at most 1.5 MiB in etcd; anything longer is no answer.
 const MAX_ANSWER: usize = 4 << 20;
-/// The field manager of every write.
-const FIELD_MANAGER: &str = "nightshift";
 const USER_AGENT: &str = concat!("nightshift/", env!("CARGO_PKG_VERSION"));
 
 /// A write that was not sent. What it may do to the cluster depends on the door it leaves by.

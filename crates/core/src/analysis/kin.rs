@@ -5,6 +5,10 @@ use crate::signal::{Alert, SignalBody};
 use crate::world::{Kind, ObjectRef};
 use std::collections::BTreeSet;
 
+const ALERT: &str = "alert ";
+const OBJECT: &str = "object ";
+const NODE: &str = "node ";
+
 /// What two incidents share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Kinship {
@@ -18,18 +22,32 @@ pub(super) struct Kinship {
 
 /// Whether two incidents of one cluster share an alert's name, a pod (or its workload), or a node.
 pub fn alike(a: &Incident, b: &Incident) -> bool {
-    let shared = kinship(a, b);
-    shared.alert || shared.object || shared.node
+    a.fingerprint.cluster == b.fingerprint.cluster && !kin_keys(a).is_disjoint(&kin_keys(b))
+}
+
+/// What an incident is found by when somebody asks whether it happened before: two incidents of one
+/// cluster are [`alike`] when they have a key in common. The store keeps them beside the incident,
+/// so that there is one rule. Names, never uids: those change when things are created anew.
+pub fn kin_keys(incident: &Incident) -> BTreeSet<String> {
+    let alerts = alerts(incident).map(|alert| format!("{ALERT}{}", alert.name));
+    let objects = objects(incident).into_iter();
+    let nodes = nodes(incident).map(|name| format!("{NODE}{name}"));
+    alerts
+        .chain(objects.map(|object| format!("{OBJECT}{object}")))
+        .chain(nodes)
+        .collect()
 }
 
 pub(super) fn kinship(a: &Incident, b: &Incident) -> Kinship {
     if a.fingerprint.cluster != b.fingerprint.cluster {
         return Kinship::default();
     }
+    let (of_a, of_b) = (kin_keys(a), kin_keys(b));
+    let shares = |what: &str| of_a.intersection(&of_b).any(|key| key.starts_with(what));
     Kinship {
-        alert: !alert_names(a).is_disjoint(&alert_names(b)),
-        object: !objects(a).is_disjoint(&objects(b)),
-        node: !nodes(a).is_disjoint(&nodes(b)),
+        alert: shares(ALERT),
+        object: shares(OBJECT),
+        node: shares(NODE),
     }
 }
 
@@ -43,40 +61,31 @@ fn alerts(incident: &Incident) -> impl Iterator<Item = &Alert> {
         })
 }
 
-fn alert_names(incident: &Incident) -> BTreeSet<&str> {
-    alerts(incident).map(|alert| alert.name.as_str()).collect()
-}
-
-/// The owner and the subject by name: uids change when things are created anew.
-fn objects(incident: &Incident) -> BTreeSet<(Kind, &str, &str)> {
+/// The owner, the subject, and the pods that alerts name.
+fn objects(incident: &Incident) -> Vec<ObjectRef> {
     let known = [&incident.owner, &incident.subject].into_iter();
-    let named = known.filter(|object| object.kind != Kind::Node);
-    let seen = named.map(|object| {
-        (
-            object.kind.clone(),
-            object.namespace.as_str(),
-            object.name.as_str(),
-        )
-    });
+    let seen = known.filter(|object| object.kind != Kind::Node).cloned();
     let told = alerts(incident).filter_map(|alert| {
-        let label = |key: &str| alert.labels.get(key).map(String::as_str);
-        Some((Kind::Pod, label("namespace")?, label("pod")?))
+        Some(ObjectRef {
+            kind: Kind::Pod,
+            namespace: alert.labels.get("namespace")?.clone(),
+            name: alert.labels.get("pod")?.clone(),
+            ..ObjectRef::default()
+        })
     });
     seen.chain(told).collect()
 }
 
-fn nodes(incident: &Incident) -> BTreeSet<&str> {
+fn nodes(incident: &Incident) -> impl Iterator<Item = &str> {
     let evidence = incident
         .diagnosis
         .iter()
         .flat_map(|diagnosis| &diagnosis.evidence);
     let objects = evidence.map(|evidence| &evidence.object);
-    let is_node = |object: &&ObjectRef| object.kind == Kind::Node;
     let seen = objects
         .chain([&incident.owner, &incident.subject])
-        .filter(is_node);
+        .filter(|object| object.kind == Kind::Node);
     let told = alerts(incident).filter_map(|alert| alert.labels.get("node"));
     seen.map(|node| node.name.as_str())
         .chain(told.map(String::as_str))
-        .collect()
 }

@@ -77,6 +77,7 @@ fn counted(words: impl Iterator<Item = String>) -> String {
 fn ending(incident: &Incident) -> &'static str {
     match incident.outcome {
         Some(Outcome::Fixed) => "repaired by us",
+        Some(Outcome::Recovered) if incident.was_acted_on() => "recovered after our action",
         Some(Outcome::Recovered) => "recovered without us",
         Some(Outcome::Merged(_)) => "merged",
         Some(Outcome::Gone) => "object gone",
@@ -125,7 +126,8 @@ fn pattern(incident: &Incident, kin: &[&Incident]) -> Pattern {
     let burst = kin
         .iter()
         .filter(|other| incident.opened_at.duration_since(other.opened_at) <= BURST);
-    let recovered = |other: &&Incident| other.outcome == Some(Outcome::Recovered);
+    let recovered =
+        |other: &&Incident| other.outcome == Some(Outcome::Recovered) && !other.was_acted_on();
     if helped > 0 && incident.fingerprint.class == FaultClass::OomKilled {
         named(
             "memory runs out again",

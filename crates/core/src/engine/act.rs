@@ -17,7 +17,7 @@ use crate::world::Snapshot;
 impl Turn<'_> {
     /// Chooses the runbook's next step on a fresh look and has it rehearsed.
     pub(super) fn prepare(&mut self, id: &IncidentId, snapshot: &Snapshot, diagnosis: Diagnosis) {
-        if self.engine.stopping || self.engine.prepared.contains_key(id) {
+        if self.engine.run.stopping || self.engine.run.prepared.contains_key(id) {
             return;
         }
         if !snapshot.fresh {
@@ -154,7 +154,7 @@ impl Turn<'_> {
             snapshot: snapshot.clone(),
             diagnosis,
         };
-        self.engine.prepared.insert(id.clone(), prepared);
+        self.engine.run.prepared.insert(id.clone(), prepared);
         // Without an answer the look at the wake-up plans anew.
         self.retry(id);
     }
@@ -163,16 +163,17 @@ impl Turn<'_> {
     pub(super) fn rehearsed(&mut self, step: &StepId, rehearsal: &Rehearsal) {
         let found = self
             .engine
+            .run
             .prepared
             .iter()
             .find(|(_, p)| p.step.id == *step);
         let Some(id) = found.map(|(id, _)| id.clone()) else {
             return;
         };
-        let Some(prepared) = self.engine.prepared.remove(&id) else {
+        let Some(prepared) = self.engine.run.prepared.remove(&id) else {
             return;
         };
-        if self.engine.stopping {
+        if self.engine.run.stopping {
             return;
         }
         match rehearsal {
@@ -217,7 +218,7 @@ impl Turn<'_> {
     /// As many writes are out as the breaker lets fail: the next one is planned anew, on a fresh
     /// look, once one of them has answered.
     fn queue(&mut self, id: &IncidentId) {
-        self.engine.queued.insert(id.clone());
+        self.engine.run.queued.insert(id.clone());
         self.retry(id);
     }
 

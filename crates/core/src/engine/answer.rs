@@ -11,8 +11,8 @@ use crate::record::EntryKind;
 impl Turn<'_> {
     /// What became of a write.
     pub(super) fn acted(&mut self, permit: &PermitId, outcome: ActOutcome) {
-        self.engine.history.record_outcome(permit, outcome.clone());
-        if let Some(next) = self.engine.queued.pop_first() {
+        let was_out = self.engine.history.record_outcome(permit, outcome.clone());
+        if let Some(next) = self.engine.run.queued.pop_first() {
             self.look_at(&next, true);
         }
         let of = |attempt: &Attempt| attempt.permit == *permit;
@@ -22,6 +22,9 @@ impl Turn<'_> {
             .values()
             .find(|i| i.attempts.iter().any(of));
         let Some(id) = found.map(|i| i.id.clone()) else {
+            if let Some(id) = was_out {
+                self.left_answered(&id, permit, &outcome);
+            }
             return;
         };
         let Some(incident) = self.incident(&id) else {
@@ -52,6 +55,17 @@ impl Turn<'_> {
         }
     }
 
+    /// The incident of this write is over: its fate is recorded, or asked for again.
+    fn left_answered(&mut self, id: &IncidentId, permit: &PermitId, outcome: &ActOutcome) {
+        if let ActOutcome::Unknown { .. } = outcome {
+            let at = later(self.now, limits::WAITING_LOOK_EVERY);
+            self.engine.run.timers.wake(id, at);
+        } else {
+            let body = serde_json::json!({ "permit": permit, "outcome": outcome });
+            self.record(Some(id), EntryKind::Result, outcome.to_string(), &body);
+        }
+    }
+
     fn done(&mut self, id: &IncidentId) {
         if !self.step_phase(id, Event::Acted) {
             return;
@@ -71,7 +85,10 @@ impl Turn<'_> {
         incident.healthy_since = None;
         incident.acted_at = Some(now);
         // A look from before the write says nothing about it.
-        self.engine.looks.retain(|_, looking| !looking.is_at(id));
+        self.engine
+            .run
+            .looks
+            .retain(|_, looking| !looking.is_at(id));
         let Some(incident) = self.incident(id) else {
             return;
         };

@@ -74,7 +74,7 @@ impl Turn<'_> {
         };
         let since = *incident.healthy_since.get_or_insert(now);
         if now < later(since, stable) {
-            self.engine.timers.wake(id, later(since, stable));
+            self.engine.run.timers.wake(id, later(since, stable));
             return;
         }
         if let Some(attempt) = incident.attempts.last_mut() {

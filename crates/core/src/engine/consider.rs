@@ -40,7 +40,7 @@ impl Turn<'_> {
             (Phase::Waiting, Some(_)) => {
                 self.unhealthy(id);
                 let at = later(self.now, limits::WAITING_LOOK_EVERY);
-                self.engine.timers.wake(id, at);
+                self.engine.run.timers.wake(id, at);
             }
             (Phase::Open, Some(diagnosis)) => self.persisting(id, snapshot, diagnosis),
             (Phase::Preparing, Some(diagnosis)) => self.prepare(id, snapshot, diagnosis),
@@ -57,8 +57,8 @@ impl Turn<'_> {
         let least = diagnosis.persistence.saturating_mul(percent) / 100;
         let ripe = later(incident.opened_at.min(diagnosis.since), least);
         if self.now < ripe {
-            self.engine.timers.wake(id, ripe);
-        } else if !self.engine.stopping && self.step_phase(id, Event::Persisted) {
+            self.engine.run.timers.wake(id, ripe);
+        } else if !self.engine.run.stopping && self.step_phase(id, Event::Persisted) {
             self.prepare(id, snapshot, diagnosis);
         }
     }
@@ -123,9 +123,9 @@ impl Turn<'_> {
         } else {
             if phase == Phase::Preparing {
                 // The plan waits while it looks healthy; a relapse goes on from here.
-                self.engine.prepared.remove(id);
+                self.engine.run.prepared.remove(id);
             }
-            self.engine.timers.wake(id, later(since, stable));
+            self.engine.run.timers.wake(id, later(since, stable));
         }
     }
 

@@ -10,11 +10,13 @@ use crate::record::EntryKind;
 use crate::runbook::Library;
 use crate::signal::{Signal, SignalBody};
 use crate::world::ObjectRef;
+use std::collections::BTreeMap;
 
 impl Turn<'_> {
     /// Goes on where the record ends: an intent without a result is read back, never repeated.
     pub(super) fn start(&mut self, checkpoint: Checkpoint) {
         let engine = &mut *self.engine;
+        engine.version = checkpoint.engine_version;
         engine.cluster = checkpoint.cluster;
         engine.leader_epoch = checkpoint.leader_epoch;
         engine.policy = checkpoint.policy;
@@ -25,13 +27,35 @@ impl Turn<'_> {
             .into_iter()
             .map(|i| (i.id.clone(), i))
             .collect();
-        match Library::load(&checkpoint.runbooks) {
-            Ok(library) => engine.library = library,
+        if *engine.library.texts() != checkpoint.runbooks {
+            self.load_runbooks(&checkpoint.runbooks);
+        }
+        if let Some(running) = checkpoint.running {
+            self.engine.run = *running;
+            return;
+        }
+        self.take_up();
+    }
+
+    fn load_runbooks(&mut self, texts: &BTreeMap<String, String>) {
+        match Library::load(texts) {
+            Ok(library) => self.engine.library = library,
             Err(problems) => {
                 // The shell lints before it starts; without runbooks every incident asks.
                 let text = "runbooks could not be loaded: every incident goes to a person";
                 let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
                 self.record(None, EntryKind::Blind, text, &problems);
+            }
+        }
+    }
+
+    /// What a process that died left behind is looked at again.
+    fn take_up(&mut self) {
+        let at = later(self.now, limits::RETRY_AFTER);
+        let engine = &mut *self.engine;
+        for act in engine.history.open_permits() {
+            if !engine.open.contains_key(&act.incident) {
+                engine.run.timers.wake(&act.incident, at);
             }
         }
         let open: Vec<(IncidentId, Phase)> = self
@@ -72,13 +96,27 @@ impl Turn<'_> {
         self.effect(Effect::ReadBack { permit, step });
     }
 
+    /// Asks about the writes of an incident that is no longer open: until their fate is known, nothing
+    /// else is written to their targets.
+    fn read_back_left(&mut self, id: &IncidentId) {
+        let left = self.engine.history.open_permits();
+        let left: Vec<_> = left
+            .filter(|act| act.incident == *id)
+            .map(|act| (act.permit.clone(), act.step.clone()))
+            .collect();
+        for (permit, step) in left {
+            self.effect(Effect::ReadBack { permit, step });
+        }
+    }
+
     pub(super) fn stop(&mut self) {
-        self.engine.stopping = true;
+        self.engine.run.stopping = true;
     }
 
     pub(super) fn tick(&mut self) {
-        for id in self.engine.timers.due(self.now) {
+        for id in self.engine.run.timers.due(self.now) {
             let Some(incident) = self.engine.open.get(&id) else {
+                self.read_back_left(&id);
                 continue;
             };
             match incident.phase {
@@ -96,7 +134,7 @@ impl Turn<'_> {
                 Phase::Acting | Phase::Closed => {}
             }
         }
-        if let Some(subject) = self.engine.owed.pop_first() {
+        if let Some(subject) = self.engine.run.owed.pop_first() {
             self.look_at_subject(subject);
         }
     }
@@ -284,7 +322,7 @@ impl Turn<'_> {
             &incident.fingerprint,
             &incident.owner,
             self.now,
-            self.engine.next_look,
+            self.engine.run.next_look,
         );
         incident.id = IncidentId::from(format!("inc-{}", Digest::of(&unique).short(12)));
         let id = incident.id.clone();

@@ -1,5 +1,6 @@
 //! What goes into the engine and what comes out.
 
+use super::Running;
 use crate::guard::{Permit, Rehearsal};
 use crate::history::{ActOutcome, History};
 use crate::ids::{ClusterUid, PermitId, StepId};
@@ -35,12 +36,15 @@ pub struct Checkpoint {
     pub closed: Vec<Incident>,
     /// What was done before.
     pub history: History,
+    /// What is under way; absent after a restart.
+    pub running: Option<Box<Running>>,
 }
 
 /// What the engine is told. Every input is journaled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Input {
-    /// First input of every start.
+    /// First input of every start, and from time to time what a running engine knows, so that the
+    /// journal before it may be forgotten.
     Start(Box<Checkpoint>),
     /// Something was heard.
     Signal(Signal),

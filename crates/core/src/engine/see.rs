@@ -12,7 +12,7 @@ use crate::world::{Kind, ObjectRef, Snapshot};
 impl Turn<'_> {
     pub(super) fn observed(&mut self, look: LookId, snapshot: &Snapshot) {
         // A look from before a restart has nobody waiting for it.
-        let Some(looking) = self.engine.looks.remove(&look) else {
+        let Some(looking) = self.engine.run.looks.remove(&look) else {
             return;
         };
         if let Looking::Incident { id, .. } = &looking {
@@ -42,20 +42,20 @@ impl Turn<'_> {
             self.consider(id, snapshot, None);
         }
         self.look_again(look, looking);
-        if let Some(subject) = self.engine.owed.pop_first() {
+        if let Some(subject) = self.engine.run.owed.pop_first() {
             self.look_at_subject(subject);
         }
     }
 
     pub(super) fn not_observed(&mut self, look: LookId, why: &str) {
-        let Some(looking) = self.engine.looks.remove(&look) else {
+        let Some(looking) = self.engine.run.looks.remove(&look) else {
             return;
         };
         match &looking {
             Looking::Incident { id, .. } => self.blind(id, why),
             Looking::Subject(subject) => {
                 self.record(None, EntryKind::Blind, format!("a look failed: {why}"), why);
-                self.engine.owed.insert(subject.clone());
+                self.engine.run.owed.insert(subject.clone());
             }
         }
         self.look_again(look, looking);
@@ -63,7 +63,7 @@ impl Turn<'_> {
 
     /// A signal that came while the look was in flight is owed another one.
     fn look_again(&mut self, look: LookId, looking: Looking) {
-        if self.engine.again.remove(&look) {
+        if self.engine.run.again.remove(&look) {
             match looking {
                 Looking::Subject(subject) => self.look_at_subject(subject),
                 Looking::Incident { id, fresh } => self.look_at(&id, fresh),
@@ -185,7 +185,7 @@ impl Turn<'_> {
     }
 
     fn reclassify(&mut self, id: &IncidentId, diagnosis: &Diagnosis) {
-        self.engine.prepared.remove(id);
+        self.engine.run.prepared.remove(id);
         let cluster = self.engine.cluster.clone();
         if !self.step_phase(id, Event::Reclassified) {
             return;

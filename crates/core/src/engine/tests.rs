@@ -562,6 +562,63 @@ fn a_memory_limit_that_does_not_help_is_taken_back() {
     assert_eq!(undone, [false, true], "{:?}", incident.waiting_for);
 }
 
+/// A checkpoint whose only act is a write without an answer, of an incident that is no longer open.
+fn left_behind() -> Checkpoint {
+    let mut story = Driver::new(Autonomy::Auto, bad_image);
+    story.world.act = || ActOutcome::Unknown {
+        why: "the process died".to_owned(),
+    };
+    story.hear("cart-2-a");
+    let mut checkpoint = story.engine.checkpoint();
+    checkpoint.open.clear();
+    checkpoint.running = None;
+    assert_eq!(checkpoint.history.open_permits().count(), 1);
+    checkpoint
+}
+
+#[test]
+fn a_write_that_outlived_its_incident_is_read_back_at_the_next_start_until_it_is_known() {
+    let mut story = Driver::new(Autonomy::Auto, healthy);
+    story.world.read_back = || ActOutcome::Unknown {
+        why: "no answer".to_owned(),
+    };
+    story.tell(Input::Start(Box::new(left_behind())));
+    story.pass(60);
+    assert_eq!(story.engine.history().open_permits().count(), 1);
+    story.world.read_back = done;
+    story.pass(120);
+    assert_eq!(story.engine.history().open_permits().count(), 0);
+    assert_eq!(story.count(EntryKind::Result), 1, "{:?}", story.entries());
+    story.pass(600);
+    assert_eq!(story.count(EntryKind::Result), 1);
+}
+
+#[test]
+fn a_journal_may_begin_at_any_checkpoint_and_decides_the_same() {
+    // Every fifth place: each needs the whole journal three times.
+    for at in (0..JOURNAL.len()).step_by(5) {
+        let (before, after) = JOURNAL.split_at(at);
+        let mut whole = Engine::new();
+        for (input, now) in before {
+            whole.handle(input.clone(), *now);
+        }
+        let now = after
+            .first()
+            .map_or(START.parse().expect("a time"), |(_, now)| *now);
+        let text = serde_json::to_string(&whole.checkpoint()).expect("it is data");
+        let checkpoint: Checkpoint = serde_json::from_str(&text).expect("what was written");
+        let start = Input::Start(Box::new(checkpoint));
+        let mut later = Engine::new();
+        let told = (later.handle(start.clone(), now), whole.handle(start, now));
+        assert_eq!(told.0, told.1, "input {at}");
+        assert_eq!(told.0.batch, crate::record::Batch::default(), "input {at}");
+        for (input, now) in after {
+            let same = whole.handle(input.clone(), *now) == later.handle(input.clone(), *now);
+            assert!(same, "begun at input {at}: {input:?}");
+        }
+    }
+}
+
 #[test]
 fn after_stop_no_new_step_begins() {
     let mut story = Driver::new(Autonomy::Auto, bad_image);

@@ -2,10 +2,11 @@
 
 use crate::ids::IncidentId;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Times at which incidents want to be looked at again.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Timers {
     at: BTreeMap<IncidentId, Timestamp>,
     armed: Option<Timestamp>,

@@ -3,7 +3,7 @@
 use super::{Decision, Effect, Engine, LookId, Looking, limits};
 use crate::ids::IncidentId;
 use crate::incident::{Event, Incident, Outcome, Phase};
-use crate::record::{Entry, EntryKind, Notice};
+use crate::record::{Entry, EntryKind, Notice, NoticeKind};
 use crate::world::{ObjectRef, Scope};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -37,7 +37,7 @@ impl<'e> Turn<'e> {
             let incident = self.engine.open.get(id).or_else(|| self.ended.get(id));
             self.decision.batch.incidents.extend(incident.cloned());
         }
-        if let Some(at) = self.engine.timers.rearm() {
+        if let Some(at) = self.engine.run.timers.rearm() {
             self.decision.effects.push(Effect::WakeAt(at));
         }
         self.decision
@@ -73,11 +73,12 @@ impl<'e> Turn<'e> {
     }
 
     /// Queues a notice; its key is the incident with what happened, so that a person hears it once.
-    pub(super) fn tell(&mut self, id: &IncidentId, what: &str, title: String, text: String) {
-        let key = format!("{id}/{what}/{}", self.now);
+    pub(super) fn tell(&mut self, id: &IncidentId, kind: NoticeKind, title: String, text: String) {
+        let key = format!("{id}/{}/{}", kind.word(), self.now);
         let notice = Notice {
             key,
             incident: id.clone(),
+            kind,
             title,
             text,
         };
@@ -114,13 +115,14 @@ impl<'e> Turn<'e> {
 
     /// Hands an incident to a person, once.
     pub(super) fn hand_over(&mut self, id: &IncidentId, reason: &str) {
-        self.engine.prepared.remove(id);
+        self.engine.run.prepared.remove(id);
         let now = self.now;
         let Some(incident) = self.incident(id) else {
             return;
         };
         if incident.waiting_for.as_deref() == Some(reason) {
             self.engine
+                .run
                 .timers
                 .wake(id, later(now, limits::WAITING_LOOK_EVERY));
             return;
@@ -148,8 +150,9 @@ impl<'e> Turn<'e> {
         let advice = recommended
             .map(|r| format!("\n\nRecommended: `{r}`"))
             .unwrap_or_default();
-        self.tell(id, "waiting", title, format!("{reason}{advice}"));
+        self.tell(id, NoticeKind::Waiting, title, format!("{reason}{advice}"));
         self.engine
+            .run
             .timers
             .wake(id, later(now, limits::WAITING_LOOK_EVERY));
     }
@@ -170,13 +173,23 @@ impl<'e> Turn<'e> {
             );
             if *outcome == Outcome::Fixed {
                 let text = incident.action_taken.clone().unwrap_or_default();
-                self.tell(id, "final", title, format!("Done: `{text}`"));
+                self.tell(id, NoticeKind::Repaired, title, format!("Done: `{text}`"));
             }
         }
         self.record(Some(id), EntryKind::Final, why, outcome);
-        self.engine.prepared.remove(id);
-        self.engine.timers.forget(id);
-        self.engine.looked_at.retain(|(other, _), _| other != id);
+        self.engine.run.prepared.remove(id);
+        self.engine.run.timers.forget(id);
+        for looks in &mut self.engine.run.looked_at {
+            looks.remove(id);
+        }
+        // A write whose fate nobody knows outlives its incident: it is read back until it is known.
+        let mut out = self.engine.history.open_permits();
+        if out.any(|act| act.incident == *id) {
+            self.engine
+                .run
+                .timers
+                .wake(id, later(now, limits::RETRY_AFTER));
+        }
         if let Some(incident) = self.engine.open.remove(id) {
             self.ended.insert(id.clone(), incident.clone());
             self.engine.closed.push_back(incident);
@@ -191,6 +204,7 @@ impl<'e> Turn<'e> {
     pub(super) fn look_at(&mut self, id: &IncidentId, fresh: bool) {
         let in_flight = self
             .engine
+            .run
             .looks
             .iter()
             .find_map(|(look, looking)| match looking {
@@ -198,20 +212,17 @@ impl<'e> Turn<'e> {
                 Looking::Incident { .. } | Looking::Subject(_) => None,
             });
         if let Some((look, _)) = in_flight.filter(|(_, already)| *already || !fresh) {
-            self.engine.again.insert(look);
+            self.engine.run.again.insert(look);
             return;
         }
         let Some(incident) = self.engine.open.get(id) else {
             return;
         };
-        let key = (id.clone(), fresh);
-        let next = self
-            .engine
-            .looked_at
-            .get(&key)
-            .map(|last| later(*last, limits::LOOK_EVERY));
+        let [from_watch, afresh] = &self.engine.run.looked_at;
+        let looks = if fresh { afresh } else { from_watch };
+        let next = looks.get(id).map(|last| later(*last, limits::LOOK_EVERY));
         if let Some(next) = next.filter(|next| *next > self.now) {
-            self.engine.timers.wake(id, next);
+            self.engine.run.timers.wake(id, next);
             return;
         }
         let scope = Scope::Of(incident.owner.clone());
@@ -220,7 +231,9 @@ impl<'e> Turn<'e> {
             id: id.clone(),
             fresh,
         };
-        self.engine.looked_at.insert(key, self.now);
+        let [from_watch, afresh] = &mut self.engine.run.looked_at;
+        let looks = if fresh { afresh } else { from_watch };
+        looks.insert(id.clone(), self.now);
         self.observe(looking, scope, fresh);
     }
 
@@ -229,25 +242,26 @@ impl<'e> Turn<'e> {
         let looking = Looking::Subject(subject.clone());
         let known = self
             .engine
+            .run
             .looks
             .iter()
             .find(|(_, other)| **other == looking);
         if let Some((look, _)) = known {
             let look = *look;
-            self.engine.again.insert(look);
+            self.engine.run.again.insert(look);
             return;
         }
-        if self.engine.looks.len() >= limits::SUBJECT_LOOKS {
-            self.engine.owed.insert(subject);
+        if self.engine.run.looks.len() >= limits::SUBJECT_LOOKS {
+            self.engine.run.owed.insert(subject);
             return;
         }
         self.observe(looking, Scope::Of(subject), false);
     }
 
     fn observe(&mut self, looking: Looking, scope: Scope, fresh: bool) {
-        let look = LookId(self.engine.next_look);
-        self.engine.next_look += 1;
-        self.engine.looks.insert(look, looking);
+        let look = LookId(self.engine.run.next_look);
+        self.engine.run.next_look += 1;
+        self.engine.run.looks.insert(look, looking);
         self.effect(Effect::Observe {
             look,
             scope,
@@ -268,7 +282,7 @@ impl<'e> Turn<'e> {
         } else {
             limits::RETRY_AFTER
         };
-        self.engine.timers.wake(id, later(self.now, by));
+        self.engine.run.timers.wake(id, later(self.now, by));
     }
 }
 

@@ -19,6 +19,28 @@ pub struct Pod {
 }
 
 impl Pod {
+    /// Memory in bytes that the scheduler sets aside for it, or `None` where a quantity cannot be
+    /// read. Containers and sidecars together, or one init container if that is more (component-helpers'
+    /// `resource.PodRequests`, without overhead); nothing once it has ended.
+    pub fn requested_memory(&self) -> Option<u64> {
+        if matches!(self.status.phase.as_str(), "Succeeded" | "Failed") {
+            return Some(0);
+        }
+        let of = |container: &Container| {
+            let request = container.resources.requests.get("memory");
+            request.map_or(Some(0), Quantity::value)
+        };
+        let all = |sum: u64, container: &Container| Some(sum.saturating_add(of(container)?));
+        let is_sidecar = |container: &&Container| container.restart_policy == "Always";
+        let (sidecars, init): (Vec<_>, Vec<_>) =
+            self.spec.init_containers.iter().partition(is_sidecar);
+        let beside = sidecars.into_iter().try_fold(0, all)?;
+        let containers = self.spec.containers.iter().try_fold(0, all)?;
+        let first = init.into_iter().map(of).collect::<Option<Vec<u64>>>()?;
+        let first = first.into_iter().max().unwrap_or(0);
+        Some(beside.saturating_add(containers.max(first)))
+    }
+
     /// Reference to this pod.
     pub fn reference(&self) -> ObjectRef {
         ObjectRef::of(Kind::Pod, &self.metadata)

@@ -115,6 +115,9 @@ pub struct Snapshot {
     pub limit_ranges: Vec<LimitRange>,
     /// Namespaces that serve admission webhooks or API services; only in fresh snapshots.
     pub guarded_namespaces: GuardedNamespaces,
+    /// Memory in bytes that pods outside the scope request on the nodes of the scope's pods, by node.
+    /// A node that is not listed is not known.
+    pub neighbours: BTreeMap<String, u64>,
     /// Logs that were asked for.
     pub logs: Vec<Logs>,
 }

@@ -6,7 +6,7 @@ use super::settings::{self, SettingsArgs};
 use super::{Exit, Failure};
 use crate::config::Config;
 use crate::output::{Output, Style, Tone};
-use crate::store::Store;
+use crate::store::{DeadNotice, Store, StoreError};
 use nightshift_cluster::rbac::{Right, Rights};
 use nightshift_cluster::{Clients, Clock, checkup, connect};
 use nightshift_core::policy::Autonomy;
@@ -21,11 +21,15 @@ const MAX_SKEW: jiff::SignedDuration = jiff::SignedDuration::from_secs(5);
 #[command(after_help = "Examples:
   nightshift doctor
   nightshift doctor --config /etc/nightshift/config.yaml -o json
+  nightshift doctor --verify                                is the record what was written?
 
 Exit codes: 0 all is well (warnings included), 1 a check failed, 2 could not be printed")]
 pub(super) struct Args {
     #[command(flatten)]
     settings: SettingsArgs,
+    /// Also compute every hash of the record anew; that reads all of it
+    #[arg(long)]
+    verify: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -100,7 +104,7 @@ impl Args {
         };
         let mut report = vec![configuration(&config)];
         report.extend(cluster(&config, clock).await);
-        report.push(record(&config).await);
+        report.extend(record(&config, self.verify).await);
         report.push(runbooks(&config));
         report.push(listener(&config));
         report.push(alertmanager(&config));
@@ -194,14 +198,63 @@ async fn rights(
     }
 }
 
-async fn record(config: &Config) -> Checked {
+async fn record(config: &Config, verify: bool) -> Vec<Checked> {
     let next = "point DATABASE_URL at a file on a local disk that this user may write";
-    let opened = async { Store::open(&config.database_url).await?.ping().await };
-    match opened.await {
-        Ok(()) => Checked::ok("record", "the database can be written"),
-        Err(error) => Checked::fail("record", settings::chain(&error), next),
+    let opened = async {
+        let store = Store::open(&config.database_url).await?;
+        store.ping().await?;
+        Ok::<_, StoreError>(store)
+    };
+    let store = match opened.await {
+        Ok(store) => store,
+        Err(error) => return vec![Checked::fail("record", settings::chain(&error), next)],
+    };
+    let mut report = vec![Checked::ok("record", "the database can be written")];
+    report.push(notices(&store).await);
+    if verify {
+        report.push(hashes(&store).await);
+    }
+    report
+}
+
+/// A notice that was given up is a person who was not told.
+async fn notices(store: &Store) -> Checked {
+    const SHOWN: u32 = 100;
+    match store.dead_notices(SHOWN).await {
+        Ok(dead) => match dead.first() {
+            None => Checked::ok("notices", "none was given up"),
+            Some(DeadNotice { notice, error, .. }) => Checked::warn(
+                "notices",
+                format!(
+                    "{} given up, the newest is \"{}\": {error}",
+                    dead.len(),
+                    notice.title
+                ),
+                format!(
+                    "check NIGHTSHIFT_NOTIFY_WEBHOOK_URL; nightshift incidents show {}",
+                    notice.incident
+                ),
+            ),
+        },
+        Err(error) => Checked::fail("notices", settings::chain(&error), RECORD_HELP),
     }
 }
+
+async fn hashes(store: &Store) -> Checked {
+    let verified = async {
+        for cluster in store.clusters().await? {
+            store.verify(&cluster).await?;
+        }
+        Ok::<_, StoreError>(())
+    };
+    match verified.await {
+        Ok(()) => Checked::ok("hashes", "every row of the record is what was written"),
+        Err(error) => Checked::fail("hashes", settings::chain(&error), RECORD_HELP),
+    }
+}
+
+const RECORD_HELP: &str =
+    "keep the database as it is to find out why, and start with a new DATABASE_URL";
 
 fn runbooks(config: &Config) -> Checked {
     match super::runbook::library(config.runbooks.as_deref()) {
@@ -281,6 +334,21 @@ mod tests {
         ] {
             assert_eq!(clock_skew(skew).level, level, "{skew:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_notice_that_nobody_got_and_a_changed_row_are_told() {
+        let (store, _folder, _) = crate::store::tests::filled().await;
+        let now = "2026-11-22T08:10:00Z".parse().unwrap();
+        assert_eq!(notices(&store).await.level, Level::Ok);
+        assert_eq!(hashes(&store).await.level, Level::Ok);
+        let key = "inc-2-waiting";
+        store.notice_dead(key, "nobody there", now).await.unwrap();
+        let told = notices(&store).await;
+        assert_eq!(told.level, Level::Warn);
+        assert!(told.found.contains("nobody there") && told.next.ends_with("inc-2"));
+        store.break_one_row().await;
+        assert_eq!(hashes(&store).await.level, Level::Fail);
     }
 
     #[test]

@@ -74,7 +74,7 @@ struct From {
         hide_env_values = true
     )]
     token: Option<String>,
-    /// Read this database instead, while no agent runs
+    /// Read this database instead, with or without an agent running; nothing in it is changed
     #[arg(long, value_name = "URL", conflicts_with = "token")]
     database: Option<String>,
 }
@@ -134,7 +134,7 @@ impl From {
         };
         let help =
             "name an existing database, for example sqlite:///var/lib/nightshift/nightshift.db";
-        Store::open(url)
+        Store::open_to_read(url)
             .await
             .or_help("the database could not be opened", help)
             .map(Some)

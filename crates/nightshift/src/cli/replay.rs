@@ -84,7 +84,7 @@ impl Args {
     async fn export(&self, to: &std::path::Path) -> Result<Exit, Failure> {
         let help = "name the database of the agent with --database";
         let url = self.database.as_deref().unwrap_or_default();
-        let store = Store::open(url)
+        let store = Store::open_to_read(url)
             .await
             .or_help("the database could not be opened", help)?;
         let cluster = self.which(&store).await?;

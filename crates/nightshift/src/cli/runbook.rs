@@ -2,6 +2,7 @@
 
 use super::{Exit, Failure, OrHelp as _};
 use crate::output::{Output, Style, Tone};
+use crate::runbook_files;
 use nightshift_core::runbook::{Library, Problem, Runbook, RunbookStep};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -182,14 +183,9 @@ fn read(paths: &[PathBuf]) -> Result<BTreeMap<String, String>, Failure> {
 }
 
 fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
+    if path.is_dir() {
+        runbook_files::of_folder(path)
+    } else {
+        Ok(vec![path.to_owned()])
     }
-    let entries: Vec<PathBuf> = std::fs::read_dir(path)?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<io::Result<_>>()?;
-    Ok(entries
-        .into_iter()
-        .filter(|file| file.extension().is_some_and(|ext| ext == "md"))
-        .collect())
 }

@@ -74,6 +74,10 @@ keys! {
     dry_run: bool = "DRY_RUN", true;
     /// The record: a SQLite file.
     database_url: String = "DATABASE_URL", "sqlite://nightshift.db?mode=rwc".to_owned();
+    /// Days that a closed incident is kept, with its record, notices and writes.
+    retention_days: u32 = "NIGHTSHIFT_RETENTION_DAYS", 90;
+    /// Days that the journal is kept, which a replay needs. It holds every snapshot.
+    journal_days: u32 = "NIGHTSHIFT_JOURNAL_DAYS", 7;
     /// What people call the cluster; shown in notices. Identity is the uid of `kube-system`.
     cluster_name: String = "CLUSTER_NAME", "kubernetes".to_owned();
     /// `error`, `warn`, `info`, `debug` or `trace`.

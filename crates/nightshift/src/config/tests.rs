@@ -112,3 +112,16 @@ fn the_printed_configuration_documents_every_key_and_can_be_read_again() {
         assert!(printed.contains(&format!("({variable};")), "{variable}");
     }
 }
+
+#[test]
+fn the_record_is_kept_for_longer_than_any_rule_looks_back() {
+    let keep = parse("retention_days: 30\njournal_days: 2", &[])
+        .unwrap()
+        .keep();
+    assert_eq!(keep.incidents, SignedDuration::from_hours(30 * 24));
+    assert_eq!(keep.journal, SignedDuration::from_hours(48));
+    for wrong in ["retention_days: 0", "journal_days: 0", "retention_days: 6"] {
+        let why = refusal(wrong, &[]);
+        assert!(why.contains("retention_days"), "{why}");
+    }
+}

@@ -4,6 +4,7 @@
 use super::NotDelivered;
 use crate::store::QueuedNotice;
 use jiff::Timestamp;
+use nightshift_core::record::NoticeKind;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ pub struct Webhook {
 struct Body<'a> {
     key: &'a str,
     incident: &'a str,
+    kind: NoticeKind,
     cluster: &'a str,
     cluster_name: &'a str,
     title: &'a str,
@@ -58,6 +60,7 @@ impl Webhook {
             .json(&Body {
                 key: &notice.key,
                 incident: notice.incident.as_str(),
+                kind: notice.kind,
                 cluster: queued.cluster.as_str(),
                 cluster_name: &self.cluster_name,
                 title: &notice.title,

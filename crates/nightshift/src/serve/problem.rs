@@ -109,7 +109,8 @@ impl From<StoreError> for Problem {
             StoreError::Corrupt(_)
             | StoreError::Fenced { .. }
             | StoreError::Url { .. }
-            | StoreError::Migrate(_) => Self::internal(error.to_string()),
+            | StoreError::Migrate(_)
+            | StoreError::OtherVersion { .. } => Self::internal(error.to_string()),
         }
     }
 }

@@ -27,3 +27,5 @@ pub(super) const RETRY_LONGEST: Duration = Duration::from_secs(10);
 pub(super) const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 /// The clock is read again at least this often, in case it was set.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Between two checkpoints in the journal: retention drops whole stretches between them.
+pub(super) const CHECKPOINT_EVERY: SignedDuration = SignedDuration::from_hours(24);

@@ -113,6 +113,19 @@ impl Port for Fake {
     }
 }
 
+/// A mind that is only a function.
+struct Scripted<F>(F);
+
+impl<F: FnMut(Input, Timestamp) -> Decision + Send + Sync> Mind for Scripted<F> {
+    fn handle(&mut self, input: Input, now: Timestamp) -> Decision {
+        (self.0)(input, now)
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        Checkpoint::default()
+    }
+}
+
 struct Bench {
     handle: Handle,
     store: Store,
@@ -148,13 +161,13 @@ async fn run_with(
     let notes = Arc::clone(&told);
     let stop = CancellationToken::new();
     let (shell, handle) = Shell::with(
-        Box::new(move |input, now| {
+        Box::new(Scripted(move |input, now| {
             let kind = serde_json::to_value(&input).unwrap();
             let kind = kind.as_object().and_then(|o| o.keys().next().cloned());
             let word = kind.unwrap_or_else(|| format!("{input:?}"));
             notes.lock().unwrap().push((word, now));
             mind(&input)
-        }),
+        })),
         cluster.clone(),
         store.clone(),
         Arc::<Fake>::clone(&fake),

@@ -4,6 +4,7 @@ use super::chain::{self, Chain};
 use super::{Store, StoreError, signed, to_json, unsigned, word};
 use crate::journal::{self, Line, Seq};
 use jiff::Timestamp;
+use nightshift_core::analysis;
 use nightshift_core::engine::{Decision, Effect, Input};
 use nightshift_core::history::ActOutcome;
 use nightshift_core::ids::{ClusterUid, Digest, IncidentId, PermitId};
@@ -11,7 +12,6 @@ use nightshift_core::incident::Incident;
 use nightshift_core::plan::Step;
 use nightshift_core::record::{Batch, Entry, EntryKind, Notice};
 use nightshift_core::signal::SignalBody;
-use nightshift_core::world::Kind;
 use serde_json::value::RawValue;
 use sqlx::{Sqlite, Transaction};
 use std::collections::BTreeMap;
@@ -129,16 +129,15 @@ async fn put_batch(
 }
 
 async fn put_incident(tx: &mut Tx, incident: &Incident) -> Result<(), StoreError> {
-    let keys = Keys::of(incident);
     sqlx::query(
         "INSERT INTO incidents (id, cluster, owner_uid, class, namespace, owner, phase, opened_at,
-             closed_at, alert_name, pod, node, action_taken, action_recommended, action_error, body)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+             closed_at, alert_name, action_taken, action_recommended, action_error, body)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
          ON CONFLICT (cluster, id) DO UPDATE SET owner_uid = excluded.owner_uid,
              class = excluded.class, namespace = excluded.namespace, owner = excluded.owner,
              phase = excluded.phase, opened_at = excluded.opened_at,
              closed_at = excluded.closed_at, alert_name = excluded.alert_name,
-             pod = excluded.pod, node = excluded.node, action_taken = excluded.action_taken,
+             action_taken = excluded.action_taken,
              action_recommended = excluded.action_recommended,
              action_error = excluded.action_error, body = excluded.body",
     )
@@ -151,48 +150,41 @@ async fn put_incident(tx: &mut Tx, incident: &Incident) -> Result<(), StoreError
     .bind(word(&incident.phase)?)
     .bind(incident.opened_at.as_millisecond())
     .bind(incident.closed_at.map(Timestamp::as_millisecond))
-    .bind(keys.alert_name)
-    .bind(keys.pod)
-    .bind(keys.node)
+    .bind(alert_name(incident))
     .bind(incident.action_taken.as_deref())
     .bind(incident.action_recommended.as_deref())
     .bind(incident.action_error.as_deref())
     .bind(to_json(incident)?)
     .execute(&mut **tx)
     .await?;
-    Ok(())
+    put_keys(tx, incident).await
 }
 
-/// What incidents are compared by when somebody asks whether it happened before.
-pub(super) struct Keys<'a> {
-    pub(super) alert_name: Option<&'a str>,
-    pub(super) pod: Option<&'a str>,
-    pub(super) node: Option<&'a str>,
+/// The name of the newest alert, which lists are filtered by.
+fn alert_name(incident: &Incident) -> Option<&str> {
+    let mut signals = incident.alerts.iter().rev();
+    signals.find_map(|signal| match &signal.body {
+        SignalBody::Alert(alert) => Some(alert.name.as_str()),
+        SignalBody::Watch => None,
+    })
 }
 
-impl<'a> Keys<'a> {
-    pub(super) fn of(incident: &'a Incident) -> Self {
-        let alert = incident
-            .alerts
-            .iter()
-            .rev()
-            .find_map(|signal| match &signal.body {
-                SignalBody::Alert(alert) => Some(alert),
-                SignalBody::Watch => None,
-            });
-        let named = |kind: &Kind| {
-            [&incident.subject, &incident.owner]
-                .into_iter()
-                .find(|object| object.kind == *kind)
-                .map(|object| object.name.as_str())
-        };
-        Self {
-            alert_name: alert.map(|alert| alert.name.as_str()),
-            pod: named(&Kind::Pod),
-            node: named(&Kind::Node)
-                .or_else(|| alert.and_then(|a| a.labels.get("node").map(String::as_str))),
-        }
+async fn put_keys(tx: &mut Tx, incident: &Incident) -> Result<(), StoreError> {
+    let cluster = incident.fingerprint.cluster.as_str();
+    sqlx::query("DELETE FROM incident_keys WHERE cluster = $1 AND incident_id = $2")
+        .bind(cluster)
+        .bind(incident.id.as_str())
+        .execute(&mut **tx)
+        .await?;
+    for key in analysis::kin_keys(incident) {
+        sqlx::query("INSERT INTO incident_keys (cluster, key, incident_id) VALUES ($1, $2, $3)")
+            .bind(cluster)
+            .bind(key)
+            .bind(incident.id.as_str())
+            .execute(&mut **tx)
+            .await?;
     }
+    Ok(())
 }
 
 async fn put_analysis(
@@ -221,12 +213,13 @@ async fn put_analysis(
 async fn put_notice(tx: &mut Tx, commit: &Commit<'_>, notice: &Notice) -> Result<(), StoreError> {
     let now = commit.at.as_millisecond();
     sqlx::query(
-        "INSERT INTO outbox (key, cluster, incident_id, title, text, created_at, next_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $6) ON CONFLICT (key) DO NOTHING",
+        "INSERT INTO outbox (key, cluster, incident_id, kind, title, text, created_at, next_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $7) ON CONFLICT (key) DO NOTHING",
     )
     .bind(&notice.key)
     .bind(commit.cluster.as_str())
     .bind(notice.incident.as_str())
+    .bind(notice.kind.word())
     .bind(&notice.title)
     .bind(&notice.text)
     .bind(now)

@@ -208,9 +208,12 @@ impl Store {
             }
             for row in rows {
                 after = row.n;
-                let prev = heads
-                    .remove(&row.incident_id)
-                    .unwrap_or_else(|| genesis(cluster, &row.incident_id));
+                let prev = match heads.remove(&row.incident_id) {
+                    Some(head) => head,
+                    // Retention drops the oldest facts about the cluster; incidents go whole.
+                    None if row.incident_id.is_empty() => stored(row.prev_hash.clone())?,
+                    None => genesis(cluster, &row.incident_id),
+                };
                 let computed = Digest::of(&Sealed {
                     prev: &prev,
                     cluster: cluster.as_str(),

@@ -1,25 +1,24 @@
 //! Reads: what a restart needs, and what people ask for.
 
-use super::append::Keys;
 use super::{Store, StoreError, from_json, unsigned, word};
 use crate::journal::{Line, Seq};
 use jiff::{SignedDuration, Timestamp};
+use nightshift_core::analysis::kin_keys;
 use nightshift_core::diagnose::FaultClass;
 use nightshift_core::engine::Checkpoint;
-use nightshift_core::history::{Act, History};
+use nightshift_core::history::{Act, History, MAX_ACTS};
 use nightshift_core::ids::{ClusterUid, Digest, IncidentId, PermitId, Uid};
 use nightshift_core::incident::{Incident, Phase};
 use nightshift_core::record::{Entry, EntryKind};
 use serde::{Deserialize, Serialize};
-use sqlx::FromRow;
+use sqlx::{FromRow, QueryBuilder};
 use std::collections::BTreeMap;
 
-/// Closed incidents and acts that are older are not loaded: no rule looks further back.
+/// Closed incidents and known good revisions that are older are not loaded: no rule looks further
+/// back.
 const LOOK_BACK: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// Closed incidents that a start loads at most: the newest.
 const MAX_CLOSED: i64 = 1_000;
-/// Acts that a start loads at most: the newest, and every one without a final result.
-const MAX_ACTS: i64 = 10_000;
 
 /// Which incidents; a field that is `None` asks for all.
 #[derive(Clone, Debug, Default)]
@@ -116,26 +115,38 @@ impl Store {
             open: bodies(&open)?,
             closed: bodies(&closed)?,
             history: History {
-                acts: self.acts(cluster, since).await?,
+                acts: self.acts(cluster).await?,
                 known_good: self.known_good(cluster, since).await?,
             },
             ..Checkpoint::default()
         })
     }
 
-    async fn acts(&self, cluster: &ClusterUid, since: Timestamp) -> Result<Vec<Act>, StoreError> {
-        let mut rows: Vec<ActRow> = sqlx::query_as(
-            "SELECT permit, incident_id, owner, step, at, result FROM intents
-             WHERE cluster = $1 AND (at_ms >= $2 OR result IS NULL OR result LIKE '{\"unknown\"%')
-             ORDER BY seq DESC LIMIT $3",
+    /// The newest acts and, whatever their age, those that some rule still rests on: writes without
+    /// a final answer (the open permits: at most one a workload and node) and turns of nodes (which
+    /// say what is cordoned by us). Oldest first.
+    async fn acts(&self, cluster: &ClusterUid) -> Result<Vec<Act>, StoreError> {
+        let newest: Vec<ActRow> = sqlx::query_as(
+            "SELECT seq, permit, incident_id, owner, step, at, result FROM intents
+             WHERE cluster = $1 ORDER BY seq DESC LIMIT $2",
         )
         .bind(cluster.as_str())
-        .bind(since.as_millisecond())
-        .bind(MAX_ACTS)
+        .bind(i64::try_from(MAX_ACTS).unwrap_or(i64::MAX))
         .fetch_all(&self.pool)
         .await?;
-        rows.reverse();
-        rows.into_iter().map(ActRow::read).collect()
+        let kept: Vec<ActRow> = sqlx::query_as(
+            "SELECT seq, permit, incident_id, owner, step, at, result FROM intents
+             WHERE cluster = $1 AND (result IS NULL OR result LIKE '{\"unknown\"%'
+                 OR step LIKE '%\"action\":\"Cordon\"%' OR step LIKE '%\"action\":\"Uncordon\"%')",
+        )
+        .bind(cluster.as_str())
+        .fetch_all(&self.pool)
+        .await?;
+        let rows = newest.into_iter().chain(kept);
+        let rows: BTreeMap<_, _> = rows
+            .map(|row| ((row.seq, row.permit.clone()), row))
+            .collect();
+        rows.into_values().map(ActRow::read).collect()
     }
 
     async fn known_good(
@@ -233,31 +244,31 @@ impl Store {
         }))
     }
 
-    /// Earlier incidents that share the alert's name, the workload, the pod or the node with this
-    /// one, newest first.
+    /// Earlier incidents that are [`alike`](nightshift_core::analysis::alike), newest first.
     pub async fn past_like(
         &self,
         incident: &Incident,
         limit: u32,
     ) -> Result<Vec<Incident>, StoreError> {
-        let keys = Keys::of(incident);
-        let found: Vec<String> = sqlx::query_scalar(
-            "SELECT body FROM incidents WHERE cluster = $1 AND id <> $2 AND opened_at <= $3
-                 AND (alert_name = $4 OR (namespace = $5 AND owner = $6)
-                     OR (namespace = $5 AND pod = $7) OR node = $8)
-             ORDER BY opened_at DESC, id DESC LIMIT $9",
-        )
-        .bind(incident.fingerprint.cluster.as_str())
-        .bind(incident.id.as_str())
-        .bind(incident.opened_at.as_millisecond())
-        .bind(keys.alert_name)
-        .bind(&incident.owner.namespace)
-        .bind(incident.owner.to_string())
-        .bind(keys.pod)
-        .bind(keys.node)
-        .bind(i64::from(limit))
-        .fetch_all(&self.pool)
-        .await?;
+        let cluster = incident.fingerprint.cluster.as_str();
+        let mut query = QueryBuilder::new("SELECT body FROM incidents WHERE cluster = ");
+        query
+            .push_bind(cluster)
+            .push(" AND id <> ")
+            .push_bind(incident.id.as_str())
+            .push(" AND opened_at <= ")
+            .push_bind(incident.opened_at.as_millisecond())
+            .push(" AND id IN (SELECT incident_id FROM incident_keys WHERE cluster = ")
+            .push_bind(cluster)
+            .push(" AND key IN (");
+        let mut keys = query.separated(", ");
+        for key in kin_keys(incident) {
+            keys.push_bind(key);
+        }
+        query
+            .push(")) ORDER BY opened_at DESC, id DESC LIMIT ")
+            .push_bind(i64::from(limit));
+        let found: Vec<String> = query.build_query_scalar().fetch_all(&self.pool).await?;
         bodies(&found)
     }
 
@@ -305,7 +316,8 @@ fn time(text: &str) -> Result<Timestamp, StoreError> {
 }
 
 #[derive(FromRow)]
-struct ActRow {
+pub(super) struct ActRow {
+    seq: i64,
     permit: String,
     incident_id: String,
     owner: String,
@@ -315,7 +327,7 @@ struct ActRow {
 }
 
 impl ActRow {
-    fn read(self) -> Result<Act, StoreError> {
+    pub(super) fn read(self) -> Result<Act, StoreError> {
         Ok(Act {
             permit: PermitId::from(self.permit),
             incident: IncidentId::from(self.incident_id),

@@ -1,6 +1,6 @@
 //! The outbox: notices are claimed, delivered, tried again, and never silently dropped.
 
-use super::{Store, StoreError, unsigned};
+use super::{Store, StoreError, from_json, unsigned};
 use jiff::{SignedDuration, Timestamp};
 use nightshift_core::ids::{ClusterUid, IncidentId};
 use nightshift_core::record::Notice;
@@ -45,7 +45,7 @@ impl Store {
             "UPDATE outbox SET next_at = $2, attempts = attempts + 1 WHERE key IN
                  (SELECT key FROM outbox WHERE delivered_at IS NULL AND dead_at IS NULL
                       AND next_at <= $1 ORDER BY next_at, key LIMIT $3)
-             RETURNING key, cluster, incident_id, title, text, created_at, attempts, last_error",
+             RETURNING key, cluster, incident_id, kind, title, text, created_at, attempts, last_error",
         )
         .bind(now.as_millisecond())
         .bind(until.as_millisecond())
@@ -101,7 +101,7 @@ impl Store {
     /// Notices that were given up, newest first.
     pub async fn dead_notices(&self, limit: u32) -> Result<Vec<DeadNotice>, StoreError> {
         let rows: Vec<Row> = sqlx::query_as(
-            "SELECT key, cluster, incident_id, title, text, created_at, attempts, last_error
+            "SELECT key, cluster, incident_id, kind, title, text, created_at, attempts, last_error
              FROM outbox WHERE dead_at IS NOT NULL ORDER BY dead_at DESC LIMIT $1",
         )
         .bind(i64::from(limit))
@@ -120,6 +120,7 @@ struct Row {
     key: String,
     cluster: String,
     incident_id: String,
+    kind: String,
     title: String,
     text: String,
     created_at: i64,
@@ -128,13 +129,14 @@ struct Row {
 }
 
 impl Row {
-    fn notice(self) -> Notice {
-        Notice {
+    fn notice(self) -> Result<Notice, StoreError> {
+        Ok(Notice {
             key: self.key,
             incident: IncidentId::from(self.incident_id),
+            kind: from_json(&format!("\"{}\"", self.kind))?,
             title: self.title,
             text: self.text,
-        }
+        })
     }
 
     fn claimed(self) -> Result<QueuedNotice, StoreError> {
@@ -142,7 +144,7 @@ impl Row {
             cluster: ClusterUid::from(self.cluster.clone()),
             created_at: millis(self.created_at)?,
             attempt: unsigned(self.attempts)?,
-            notice: self.notice(),
+            notice: self.notice()?,
         })
     }
 
@@ -150,7 +152,7 @@ impl Row {
         Ok(DeadNotice {
             attempts: unsigned(self.attempts)?,
             error: self.last_error.clone().unwrap_or_default(),
-            notice: self.notice(),
+            notice: self.notice()?,
         })
     }
 }

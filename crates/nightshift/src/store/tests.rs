@@ -8,7 +8,8 @@ use nightshift_core::engine::{Decision, Input};
 use nightshift_core::ids::{Digest, IncidentId};
 use nightshift_core::incident::{Fingerprint, Incident, Phase};
 use nightshift_core::plan::{Action, Author, Check, Step};
-use nightshift_core::record::{Batch, Entry, EntryKind, Notice};
+use nightshift_core::record::{Batch, Entry, EntryKind, Notice, NoticeKind};
+use nightshift_core::signal::{Alert, Signal, SignalBody};
 use nightshift_core::world::{Kind, ObjectRef};
 use std::collections::BTreeMap;
 use tempfile::TempDir;
@@ -133,6 +134,7 @@ pub(crate) fn decision(incidents: Vec<Incident>) -> Decision {
                 .map(|i| Notice {
                     key: format!("{}-waiting", i.id),
                     incident: i.id.clone(),
+                    kind: NoticeKind::Waiting,
                     title: "waits for a person".to_owned(),
                     text: "why".to_owned(),
                 })
@@ -144,7 +146,7 @@ pub(crate) fn decision(incidents: Vec<Incident>) -> Decision {
 }
 
 /// A store with three incidents of two workloads, stored with two inputs.
-async fn filled() -> (Store, TempDir, u64) {
+pub(crate) async fn filled() -> (Store, TempDir, u64) {
     let (store, folder) = store().await;
     let epoch = store.take_lead(&CLUSTER.into()).await.unwrap();
     let first = decision(vec![
@@ -156,6 +158,16 @@ async fn filled() -> (Store, TempDir, u64) {
         append(&store, epoch, &Input::Tick, &done).await.unwrap();
     }
     (store, folder, epoch)
+}
+
+impl Store {
+    /// What a damaged disk or somebody with a text editor does.
+    pub(crate) async fn break_one_row(&self) {
+        sqlx::query("UPDATE incident_events SET text = 'other' WHERE n = 1")
+            .execute(&self.pool)
+            .await
+            .unwrap();
+    }
 }
 
 /// How many inputs are in the journal.
@@ -365,6 +377,42 @@ async fn a_file_that_is_no_database_is_not_used() {
 }
 
 #[tokio::test]
+async fn reading_makes_nothing_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    Store::open_to_read(&url(&folder)).await.unwrap_err();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+
+    let (store, folder, epoch) = filled().await;
+    // Beside a running agent, and after it.
+    for is_running in [true, false] {
+        if !is_running {
+            store.close().await;
+        }
+        let reader = Store::open_to_read(&url(&folder)).await.unwrap();
+        let page = reader.incidents(&Filter::default(), 9, 0).await.unwrap();
+        assert_eq!(page.total, 3);
+        reader.verify(&CLUSTER.into()).await.unwrap();
+        let refused = append(&reader, epoch, &Input::Tick, &Decision::default()).await;
+        refused.unwrap_err();
+        reader.close().await;
+    }
+}
+
+#[tokio::test]
+async fn tables_of_another_version_are_not_read() {
+    let (store, folder, _) = filled().await;
+    sqlx::query("DELETE FROM _sqlx_migrations WHERE version > 1")
+        .execute(&store.pool)
+        .await
+        .unwrap();
+    let refused = Store::open_to_read(&url(&folder)).await.unwrap_err();
+    assert!(
+        matches!(refused, StoreError::OtherVersion { found: 1, .. }),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
 async fn incidents_are_found_by_what_is_asked() {
     let (store, _folder, _) = filled().await;
     let found = async |filter: Filter, limit, offset| {
@@ -409,6 +457,54 @@ async fn an_incident_comes_with_its_record_and_its_past() {
     let past = store.past_like(&detail.incident, 50).await.unwrap();
     let ids: Vec<_> = past.iter().map(|i| i.id.as_str()).collect();
     assert_eq!(ids, ["inc-1"], "the same workload, not the other one");
+}
+
+/// An alert with a label, as the intake makes it.
+fn alert(name: &str, label: (&str, &str)) -> Signal {
+    Signal {
+        fingerprint: name.into(),
+        subject: ObjectRef::default(),
+        heard_at: At::minutes(0),
+        body: SignalBody::Alert(Alert {
+            name: name.to_owned(),
+            firing: true,
+            labels: [(label.0.to_owned(), label.1.to_owned())].into(),
+            annotations: BTreeMap::new(),
+            starts_at: None,
+            runbook_hint: None,
+        }),
+    }
+}
+
+#[tokio::test]
+async fn the_past_is_what_core_calls_alike() {
+    let (store, _folder) = store().await;
+    let epoch = store.take_lead(&CLUSTER.into()).await.unwrap();
+    let mut all: Vec<Incident> = (0..5)
+        .map(|n| incident(&format!("inc-{n}"), &format!("app-{n}"), Phase::Closed, n))
+        .collect();
+    // An older alert of the same name counts, not the newest one alone.
+    all[0].alerts = vec![alert("PodDown", ("a", "b")), alert("Other", ("a", "b"))];
+    all[2].alerts = vec![alert("Third", ("node", "n1"))];
+    all[3].alerts = vec![alert("Fourth", ("node", "n2"))];
+    all[4].alerts = vec![alert("PodDown", ("node", "n1")), alert("Last", ("a", "b"))];
+    append(&store, epoch, &Input::Tick, &decision(all.clone()))
+        .await
+        .unwrap();
+    for one in &all {
+        let past = store.past_like(one, 9).await.unwrap();
+        let mut expected: Vec<_> = all
+            .iter()
+            .filter(|other| other.id != one.id && other.opened_at <= one.opened_at)
+            .filter(|other| nightshift_core::analysis::alike(one, other))
+            .cloned()
+            .collect();
+        expected.reverse();
+        assert_eq!(past, expected, "{}", one.id);
+    }
+    let last = store.past_like(&all[4], 9).await.unwrap();
+    let ids: Vec<_> = last.iter().map(|i| i.id.as_str()).collect();
+    assert_eq!(ids, ["inc-2", "inc-0"]);
 }
 
 #[tokio::test]

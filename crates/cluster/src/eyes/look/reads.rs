@@ -10,18 +10,22 @@ use futures::{FutureExt as _, TryFutureExt as _};
 use nightshift_core::ids::{Digest, Uid};
 use nightshift_core::world::workload::LabelSelector;
 use nightshift_core::world::{
-    ControllerRevision, GuardedNamespaces, HorizontalPodAutoscaler, Kind, Meta, Node, Object,
-    ObjectRef, Pod, PodDisruptionBudget, Snapshot, Source, Workload,
+    ControllerRevision, Coverage, GuardedNamespaces, HorizontalPodAutoscaler, Kind, Meta, Node,
+    Object, ObjectRef, Pod, PodDisruptionBudget, Snapshot, Source, Workload,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 const VALIDATING: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
 const MUTATING: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 const API_SERVICES: &str = "/apis/apiregistration.k8s.io/v1/apiservices";
+
+/// Nodes that one look reads at most, each by itself; beyond that the watch has to do.
+const MAX_NODES: usize = 8;
 
 #[derive(Deserialize)]
 struct WebhookConfiguration {
@@ -83,7 +87,9 @@ impl<'a> Look<'a> {
         if namespace.is_empty() {
             return Vec::new();
         }
-        let mut reads = self.of_cluster(held);
+        let mut reads = self.of_cluster();
+        let on = held.pods.iter().map(|pod| pod.spec.node_name.as_str());
+        reads.extend(self.nodes(held, &on.filter(|name| !name.is_empty()).collect()));
         for workload in held.workloads.iter().filter(|w| is_top(held, &w.metadata)) {
             reads.extend(self.of_workload(held, workload));
         }
@@ -107,21 +113,46 @@ impl<'a> Look<'a> {
     /// Reads for a node: itself, its pods, and what decides whether they may be evicted.
     pub(super) fn of_node(&self, held: &Snapshot, node: &ObjectRef) -> Vec<Read<'a>> {
         let selector = format!("fieldSelector=spec.nodeName%3D{}", encoded(&node.name));
-        let mut reads = self.of_cluster(held);
+        let mut reads = self.of_cluster();
+        reads.extend(self.nodes(held, &BTreeSet::from([node.name.as_str()])));
         let pods = all_of(held, &Kind::Pod);
         reads.extend(self.list::<Pod>(&Kind::Pod, "", &selector, pods));
         reads.extend(self.budgets(held, ""));
         reads
     }
 
-    /// All nodes (how many are NotReady decides about any action on one), and which namespaces the
-    /// API server itself depends on.
-    fn of_cluster(&self, held: &Snapshot) -> Vec<Read<'a>> {
-        let nodes = all_of(held, &Kind::Node);
-        let mut reads: Vec<_> = self
-            .list::<Node>(&Kind::Node, "", "", nodes)
-            .into_iter()
-            .collect();
+    /// The nodes that the look is about. The others (how many are NotReady decides about any action
+    /// on one) are as old as their watch: a list of a thousand nodes with each look would be the
+    /// heaviest read of all. Where the watch is blind, it is that list.
+    fn nodes(&self, held: &Snapshot, names: &BTreeSet<&str>) -> Vec<Read<'a>> {
+        let reader = &self.shared.reader;
+        let now = reader.now();
+        let Some(Coverage::Seen { age_ms }) =
+            self.shared.coverage(now).get(&Source::Nodes).cloned()
+        else {
+            let nodes = all_of(held, &Kind::Node);
+            let all = self.list::<Node>(&Kind::Node, "", "", nodes);
+            return all.into_iter().collect();
+        };
+        if names.len() > MAX_NODES {
+            return Vec::new();
+        }
+        let age = Duration::from_millis(age_ms);
+        let asked_at = now.saturating_sub(age).unwrap_or(now);
+        let reads = names.iter().filter_map(|name| {
+            let read = self.object(&ObjectRef {
+                kind: Kind::Node,
+                name: (*name).to_owned(),
+                ..ObjectRef::default()
+            })?;
+            Some(Read { asked_at, ..read })
+        });
+        reads.collect()
+    }
+
+    /// Which namespaces the API server itself depends on.
+    fn of_cluster(&self) -> Vec<Read<'a>> {
+        let mut reads = Vec::new();
         for path in [VALIDATING, MUTATING] {
             let configurations = self.items::<WebhookConfiguration>(path.to_owned(), String::new());
             let guarded = configurations.map_ok(|all| {

@@ -460,6 +460,22 @@ mod tests {
                 .says()
                 .contains("and 128Mi of it is requested by others")
         );
+        let crowded = |beside: u64| {
+            let beside = BTreeMap::from([("node1".to_owned(), beside)]);
+            scene(on("1Gi")).seen(move |snapshot| snapshot.neighbours = beside)
+        };
+        assert!(crowded(512 << 20).says().starts_with("patch_memory_limit"));
+        assert!(
+            crowded(513 << 20)
+                .says()
+                .contains("513Mi of it is requested by others")
+        );
+        let unknown = scene(on("1Gi")).seen(|snapshot| snapshot.neighbours.clear());
+        assert!(
+            unknown
+                .says()
+                .contains("what else runs on node node1 is unknown")
+        );
         let elsewhere = cart("128Mi", "256Mi").edit_pod(|pod| pod.spec.node_name = "node9".into());
         assert!(
             scene(elsewhere)

@@ -31,12 +31,16 @@ impl World {
                 for object in self.objects.values() {
                     hold(&mut snapshot, object);
                 }
+                // Nobody is outside of it.
+                let nodes = snapshot.nodes.iter();
+                snapshot.neighbours = nodes.map(|n| (n.metadata.name.clone(), 0)).collect();
             }
             Scope::Of(subject) => {
                 let keys = self.members(subject);
                 for object in keys.iter().filter_map(|key| self.objects.get(key)) {
                     hold(&mut snapshot, object);
                 }
+                snapshot.neighbours = self.neighbours(&keys);
             }
         }
         // All other lists are in order already: keys are ordered by kind, namespace and name.
@@ -169,6 +173,24 @@ impl World {
             }
         }
         found
+    }
+
+    /// What pods that are not among `keys` request on the nodes of those that are.
+    fn neighbours(&self, keys: &Keys) -> BTreeMap<String, u64> {
+        let pods = self.pods_in(keys);
+        let nodes: BTreeSet<&str> = pods.iter().map(|p| p.spec.node_name.as_str()).collect();
+        let requested = |node: &str| -> Option<u64> {
+            let on_node = self.on_node.get(node)?;
+            let others: Keys = on_node.difference(keys).cloned().collect();
+            let mut others = self.pods_in(&others).into_iter();
+            others.try_fold(0_u64, |sum, pod| {
+                Some(sum.saturating_add(pod.requested_memory()?))
+            })
+        };
+        let known = nodes
+            .into_iter()
+            .filter_map(|node| Some((node.to_owned(), requested(node)?)));
+        known.collect()
     }
 
     fn events(&self, about: &BTreeSet<Key>) -> Keys {

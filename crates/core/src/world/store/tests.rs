@@ -118,6 +118,51 @@ fn a_pods_scope_is_its_topmost_owner_with_everything_below_and_nothing_of_others
 }
 
 #[test]
+fn what_others_request_on_the_nodes_of_a_scope_is_known() {
+    let world = |edit: fn(&mut Pod)| {
+        let all = testkit::world(AT)
+            .node("node1")
+            .node("node2")
+            .deployment("demo", "cart")
+            .revision(1)
+            .memory("100Mi", "200Mi")
+            .pod("cart-1-a")
+            .deployment("other", "shop")
+            .revision(1)
+            .memory("64Mi", "64Mi")
+            .pod("shop-1-a")
+            .pod("shop-1-b")
+            .edit_pod(edit)
+            .snapshot();
+        let subject = reference(Kind::Deployment, "demo", "cart");
+        let scope = Scope::Of(subject);
+        let seen = fed(all.objects()).snapshot(&scope, now(), BTreeMap::new());
+        seen.neighbours
+    };
+    let on_node1 = |bytes: u64| BTreeMap::from([("node1".to_owned(), bytes)]);
+    assert_eq!(world(|_| {}), on_node1(128 << 20));
+    let elsewhere = world(|pod| pod.spec.node_name = "node2".to_owned());
+    assert_eq!(elsewhere, on_node1(64 << 20));
+    let ended = world(|pod| pod.status.phase = "Succeeded".to_owned());
+    assert_eq!(ended, on_node1(64 << 20));
+    let with_init = world(|pod| {
+        let mut init = pod.spec.containers[0].clone();
+        init.resources
+            .requests
+            .insert("memory".to_owned(), "256Mi".into());
+        let mut sidecar = pod.spec.containers[0].clone();
+        sidecar.restart_policy = "Always".to_owned();
+        pod.spec.init_containers = vec![init, sidecar];
+    });
+    assert_eq!(with_init, on_node1((64 + 256 + 64) << 20));
+    let unreadable = world(|pod| {
+        let requests = &mut pod.spec.containers[0].resources.requests;
+        requests.insert("memory".to_owned(), "much".into());
+    });
+    assert_eq!(unreadable, BTreeMap::new());
+}
+
+#[test]
 fn a_stateful_sets_scope_has_its_revisions() {
     let world = fed(cluster().snapshot().objects());
     let seen = look(&world, Kind::Pod, "demo", "db-0");

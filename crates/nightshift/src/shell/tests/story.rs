@@ -256,3 +256,27 @@ async fn killed_with_a_write_out_the_next_start_reads_back_and_writes_nothing_tw
     running.engine.await.unwrap().unwrap();
     story.replays().await;
 }
+
+#[tokio::test]
+async fn what_is_left_of_the_journal_after_a_day_replays_without_the_day() {
+    let story = story(false).await;
+    let running = story.start().await;
+    story.hear(&running).await;
+    story.pass(&running, 5).await;
+    assert_eq!(story.incident().await.closed_at, None, "in mid-action");
+    story.clock.advance(Duration::from_hours(24));
+    story.pass(&running, 90).await;
+    assert_eq!(story.incident().await.outcome, Some(Outcome::Fixed));
+
+    let old = crate::store::Horizon {
+        incidents: At::minutes(0),
+        journal: story.clock.now(),
+    };
+    let cluster = ClusterUid::from(CLUSTER);
+    let dropped = story.store.drop_old(&cluster, &old).await.unwrap();
+    assert!(dropped.inputs > 0);
+    let left = story.store.journal(&cluster, Seq(0), 1).await.unwrap();
+    assert_eq!(left[0].seq, Seq(dropped.inputs + 1));
+    assert!(left[0].input.get().starts_with("{\"Start\""));
+    story.replays().await;
+}

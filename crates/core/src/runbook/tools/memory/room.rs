@@ -104,7 +104,7 @@ fn quotas(cx: &Context<'_>, workload: &Workload, raise: &Raise<'_>) -> Result<()
     Ok(())
 }
 
-/// The new limit must fit beside what the pods that were seen request on the same node.
+/// The new limit must fit beside what all others request on the same node.
 fn node(cx: &Context<'_>, pod: &Pod, raise: &Raise<'_>) -> Result<(), String> {
     let name = &pod.spec.node_name;
     let allocatable = cx
@@ -118,7 +118,9 @@ fn node(cx: &Context<'_>, pod: &Pod, raise: &Raise<'_>) -> Result<(), String> {
         .pods
         .iter()
         .filter(|p| p.spec.node_name == *name);
-    let requested: u64 = pods
+    let beside = cx.snapshot.neighbours.get(name);
+    let beside = beside.ok_or_else(|| format!("what else runs on node {name} is unknown"))?;
+    let own: u64 = pods
         .flat_map(|other| {
             let itself = other.metadata.uid == pod.metadata.uid;
             let containers = other.spec.containers.iter();
@@ -127,6 +129,7 @@ fn node(cx: &Context<'_>, pod: &Pod, raise: &Raise<'_>) -> Result<(), String> {
         .filter_map(|container| container.resources.requests.get("memory"))
         .filter_map(Quantity::value)
         .sum();
+    let requested = own.saturating_add(*beside);
     if requested.saturating_add(raise.new) > allocatable {
         return Err(format!(
             "node {name} has {} and {} of it is requested by others: no room for {}",
