@@ -595,8 +595,8 @@ fn a_write_that_outlived_its_incident_is_read_back_at_the_next_start_until_it_is
 
 #[test]
 fn a_journal_may_begin_at_any_checkpoint_and_decides_the_same() {
-    // Every fifth place: each needs the whole journal three times.
-    for at in (0..JOURNAL.len()).step_by(5) {
+    // A few places, in mid-plan and mid-check too: each needs the whole journal twice.
+    for at in (1..JOURNAL.len()).step_by(JOURNAL.len() / 6) {
         let (before, after) = JOURNAL.split_at(at);
         let mut whole = Engine::new();
         for (input, now) in before {
