@@ -1,6 +1,8 @@
 //! One simulated cluster: the store, the time, and the work that is due.
 
 use crate::controllers::{self, Controller};
+use crate::events::Recorder;
+use crate::kubelet::machines::Machines;
 use crate::object::Key;
 use crate::resources::Resources;
 use crate::store::{Change, Store};
@@ -28,6 +30,10 @@ pub struct Cluster {
     pub resources: Resources,
     /// Every object.
     pub store: Store,
+    /// What the recorders of Events remember.
+    pub(crate) recorder: Recorder,
+    /// The nodes as machines.
+    pub(crate) machines: Machines,
     now: Timestamp,
     rng: StdRng,
     /// Taken out while it runs, so that it can be given the cluster.
@@ -38,6 +44,8 @@ pub struct Cluster {
     /// One entry in the queue per controller and key: the earliest.
     pending: BTreeMap<(Index, Key), (Timestamp, u64)>,
     sequence: u64,
+    /// Objects to be looked at for a reason that is no change of an object.
+    nudged: Vec<Key>,
 }
 
 /// Work that a controller asks for.
@@ -62,6 +70,7 @@ impl Cluster {
     pub fn new(seed: u64, start: Timestamp) -> Self {
         let mut cluster = Self::empty(seed, start);
         cluster.controllers = controllers::all().into_iter().map(Some).collect();
+        cluster.create_system_objects();
         cluster
     }
 
@@ -70,6 +79,8 @@ impl Cluster {
         Self {
             resources: Resources::default(),
             store: Store::default(),
+            recorder: Recorder::default(),
+            machines: Machines::default(),
             now: start,
             rng: StdRng::seed_from_u64(seed),
             controllers: Vec::new(),
@@ -77,6 +88,7 @@ impl Cluster {
             queue: BTreeSet::new(),
             pending: BTreeMap::new(),
             sequence: 0,
+            nudged: Vec::new(),
         }
     }
 
@@ -167,7 +179,8 @@ impl Cluster {
 
     /// Tells the controllers what has changed.
     fn tell(&mut self) {
-        if self.told == self.store.revision() {
+        let nudged = std::mem::take(&mut self.nudged);
+        if self.told == self.store.revision() && nudged.is_empty() {
             return;
         }
         let changes: Vec<Change> = match self.store.changes_since(self.told) {
@@ -185,10 +198,18 @@ impl Cluster {
             for change in &changes {
                 controller.heard(change, &self.store, &mut todo);
             }
+            for key in &nudged {
+                controller.nudged(key, &mut todo);
+            }
             for (key, wait) in todo.0 {
                 self.enqueue(index, key, wait + latency);
             }
         }
+    }
+
+    /// Asks for a look at an object for a reason that is no change of it: a fault from outside.
+    pub(crate) fn nudge(&mut self, key: Key) {
+        self.nudged.push(key);
     }
 
     fn enqueue(&mut self, index: Index, key: Key, wait: Duration) {

@@ -7,7 +7,10 @@ mod pods;
 mod replicaset;
 
 use crate::cluster::{Cluster, Todo};
+use crate::events::Expiry;
+use crate::kubelet::Kubelets;
 use crate::object::Key;
+use crate::scheduler::Scheduler;
 use crate::store::{Change, Store};
 use std::fmt::Debug;
 use std::time::Duration;
@@ -20,6 +23,10 @@ use std::time::Duration;
 pub trait Controller: Debug + Send {
     /// An object changed: which keys need a look. Called for every change: has to be cheap.
     fn heard(&mut self, change: &Change, store: &Store, todo: &mut Todo);
+
+    /// Somebody asks for a look at an object for a reason that is no change of it
+    /// ([`Cluster::nudge`]).
+    fn nudged(&mut self, _: &Key, _: &mut Todo) {}
 
     /// Looks at one object, and changes what has to change. `Some` asks for another look after so
     /// long.
@@ -36,6 +43,9 @@ pub fn all() -> Vec<Box<dyn Controller>> {
     vec![
         Box::<deployment::Deployments>::default(),
         Box::<replicaset::ReplicaSets>::default(),
+        Box::<Expiry>::default(),
+        Box::<Scheduler>::default(),
+        Box::<Kubelets>::default(),
     ]
 }
 

@@ -12,16 +12,22 @@
 //! This crate never depends on Nightshift's core, cluster or agent: a simulation written from the
 //! same head as the detectors would agree only with itself.
 
-pub mod api;
 mod base64;
+mod custom;
+pub mod api;
+pub mod behaviour;
 pub mod cluster;
 pub mod controllers;
-mod custom;
+pub mod events;
+pub mod kubelet;
 pub mod load;
+pub mod nodes;
 pub mod object;
 pub mod pace;
+pub mod quantity;
 pub mod registry;
 pub mod resources;
+pub mod scheduler;
 pub mod server;
 pub mod status;
 pub mod store;

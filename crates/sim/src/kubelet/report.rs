@@ -1,0 +1,276 @@
+//! What a kubelet writes into a pod's status (`kubelet_pods.go`, `status/generate.go`).
+
+use super::images;
+use super::run::{ContainerRun, Doing, PodRun, Stage};
+use super::spec::{Container, RestartPolicy};
+use super::status::{CONDITIONS, Condition, ContainerStatus, Ip, Phase, PodStatus, State, foreign};
+use crate::cluster::Cluster;
+use crate::object::{Object, Raw};
+use crate::registry::Part;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+impl PodRun {
+    /// Writes the status when it says something new.
+    pub(super) fn report(&mut self, cluster: &mut Cluster) {
+        let Some(stored) = cluster.store.get(&self.key).cloned() else {
+            return;
+        };
+        if stored.meta.uid != self.uid {
+            return;
+        }
+        let now = cluster.now();
+        self.phase = self.next_phase();
+        self.set_conditions(now);
+        let host = cluster.machines.address(&self.node);
+        let status = self.status(&stored, host);
+        let Some(raw) = Raw::of(&status) else {
+            return;
+        };
+        if stored.fields.get("status") == Some(&raw) {
+            self.wrote = Some(raw);
+            return;
+        }
+        let mut object = Object::clone(&stored);
+        object.fields.insert("status".into(), raw.clone());
+        if cluster
+            .update(self.key.resource, object, Part::Status)
+            .is_ok()
+        {
+            self.wrote = Some(raw);
+        }
+    }
+
+    /// Has somebody else written into the status?
+    pub(super) fn was_overwritten(&self, pod: &Object) -> bool {
+        self.wrote.is_some() && self.wrote.as_ref() != pod.fields.get("status")
+    }
+
+    fn status(&self, stored: &Object, host: Arc<str>) -> PodStatus {
+        let (reason, message) = self.fate.clone().unwrap_or_default();
+        let mut conditions = self.conditions();
+        for mut one in foreign(stored) {
+            if one.r#type == "PodScheduled" {
+                one.observed_generation = Some(self.generation);
+            }
+            conditions.push(one);
+        }
+        let rejected = self.start_time.is_none();
+        let specs = self.spec.all();
+        let mut statuses: Vec<ContainerStatus> = specs
+            .zip(&self.containers)
+            .map(|(spec, run)| container(spec, run))
+            .collect();
+        for (status, run) in statuses.iter_mut().zip(&self.containers).take(self.inits()) {
+            status.ready |= run.is_done();
+        }
+        if rejected {
+            statuses.clear();
+        }
+        let main = statuses.split_off(self.inits().min(statuses.len()));
+        let ip = if self.spec.host_network && self.start_time.is_some() {
+            Arc::clone(&host)
+        } else {
+            Arc::clone(&self.ip)
+        };
+        let ips = |ip: &Arc<str>| match ip.is_empty() {
+            true => Vec::new(),
+            false => vec![Ip { ip: Arc::clone(ip) }],
+        };
+        PodStatus {
+            phase: self.phase,
+            reason,
+            message,
+            observed_generation: self.generation,
+            conditions,
+            host_ips: ips(&host),
+            host_ip: host,
+            pod_ips: ips(&ip),
+            pod_ip: ip,
+            start_time: self.start_time,
+            init_container_statuses: statuses,
+            container_statuses: main,
+            qos_class: self.spec.qos(),
+        }
+    }
+
+    /// Are all init containers through, sidecars running?
+    pub(super) fn is_initialized(&self) -> bool {
+        self.spec
+            .init_containers
+            .iter()
+            .zip(&self.containers)
+            .all(|(spec, run)| {
+                if spec.is_sidecar() {
+                    run.started || run.restarts > 0
+                } else {
+                    run.is_done()
+                }
+            })
+    }
+
+    /// `getPhase`.
+    fn next_phase(&self) -> Phase {
+        if self.phase.is_over() || self.fate.is_some() {
+            return if self.phase.is_over() {
+                self.phase
+            } else {
+                Phase::Failed
+            };
+        }
+        let ended = matches!(self.stage, Stage::Over);
+        let (inits, main) = self
+            .containers
+            .split_at(self.inits().min(self.containers.len()));
+        let policy = self.spec.restart_policy;
+        let failed_init = inits
+            .iter()
+            .any(|run| run.doing == Doing::Over && !run.is_done());
+        if ended {
+            let well = main
+                .iter()
+                .all(|run| run.last.as_ref().is_some_and(|end| end.exit_code == 0));
+            return if well && !failed_init {
+                Phase::Succeeded
+            } else {
+                Phase::Failed
+            };
+        }
+        if !self.is_initialized() && main.iter().all(|run| run.id.is_empty()) {
+            return Phase::Pending;
+        }
+        let never = policy == RestartPolicy::Never;
+        let waits = |run: &ContainerRun| {
+            matches!(run.shown, State::Waiting(_)) && (run.last.is_none() || never)
+        };
+        if main.iter().any(waits) {
+            Phase::Pending
+        } else {
+            Phase::Running
+        }
+    }
+
+    fn set_conditions(&mut self, now: Timestamp) {
+        let main_ready = self
+            .spec
+            .all()
+            .zip(&self.containers)
+            .skip(self.inits())
+            .all(|(_, run)| run.ready);
+        let sidecars = self.spec.init_containers.iter().zip(&self.containers);
+        let sidecars_ready = sidecars
+            .filter(|(spec, _)| spec.is_sidecar())
+            .all(|(_, run)| run.ready);
+        let ready =
+            main_ready && sidecars_ready && self.start_time.is_some() && !self.phase.is_over();
+        let sandbox = matches!(
+            self.stage,
+            Stage::Going | Stage::Stopping | Stage::Finishing(_)
+        );
+        let initialized = self.is_initialized() || self.phase == Phase::Succeeded;
+        let values = [sandbox, initialized, ready, ready];
+        for (since, value) in self.since.iter_mut().zip(values) {
+            since.set(value, now);
+        }
+    }
+
+    fn conditions(&self) -> Vec<Condition> {
+        let over = self.is_completed();
+        let each = CONDITIONS.iter().zip(&self.since).enumerate();
+        each.map(|(index, (name, since))| {
+            let (reason, message) = match (index, since.value) {
+                (1, _) if over && self.phase != Phase::Failed => ("PodCompleted", String::new()),
+                (2 | 3, false) if self.phase == Phase::Failed => ("PodFailed", String::new()),
+                (2 | 3, false) if over => ("PodCompleted", String::new()),
+                (1, false) => ("ContainersNotInitialized", self.incomplete()),
+                (2 | 3, false) => ("ContainersNotReady", self.unready()),
+                _ => ("", String::new()),
+            };
+            Condition {
+                r#type: (*name).to_owned(),
+                observed_generation: Some(self.generation),
+                status: if since.value { "True" } else { "False" }.to_owned(),
+                last_probe_time: None,
+                last_transition_time: since.at,
+                reason: reason.to_owned(),
+                message,
+            }
+        })
+        .collect()
+    }
+
+    /// All main containers ended well and stay so.
+    fn is_completed(&self) -> bool {
+        self.phase == Phase::Succeeded
+            || (self.containers.len() > self.inits()
+                && self
+                    .containers
+                    .iter()
+                    .skip(self.inits())
+                    .all(ContainerRun::is_done))
+    }
+
+    fn incomplete(&self) -> String {
+        let each = self.spec.init_containers.iter().zip(&self.containers);
+        let names = each.filter(|(spec, run)| {
+            if spec.is_sidecar() {
+                !run.started && run.restarts == 0
+            } else {
+                !run.is_done()
+            }
+        });
+        let names: Vec<&str> = names.map(|(spec, _)| spec.name.as_str()).collect();
+        format!("containers with incomplete status: [{}]", names.join(" "))
+    }
+
+    fn unready(&self) -> String {
+        let each = self.spec.all().zip(&self.containers).enumerate();
+        let counts = each.filter(|(index, (spec, run))| {
+            !run.ready && (*index >= self.inits() || spec.is_sidecar())
+        });
+        let names: Vec<&str> = counts.map(|(_, (spec, _))| spec.name.as_str()).collect();
+        format!("containers with unready status: [{}]", names.join(" "))
+    }
+}
+
+fn container(spec: &Container, run: &ContainerRun) -> ContainerStatus {
+    let ended = matches!(run.shown, State::Terminated(_));
+    let last = if ended { &run.before } else { &run.last };
+    let made = !run.id.is_empty();
+    let requests: Map<String, Value> = spec.resources.requests.clone().into_iter().collect();
+    let mounts = spec.volume_mounts.iter().map(|mount| {
+        let mut value = json!({"name": mount.name, "mountPath": mount.mount_path});
+        if mount.read_only {
+            value = json!({"name": mount.name, "mountPath": mount.mount_path,
+                           "readOnly": true, "recursiveReadOnly": "Disabled"});
+        }
+        value
+    });
+    ContainerStatus {
+        name: spec.name.clone(),
+        state: run.shown.clone(),
+        last_state: last.clone().map_or(State::Nothing {}, State::Terminated),
+        ready: run.ready,
+        restart_count: run.restarts,
+        image: spec.image.clone(),
+        image_id: if made {
+            images::id(&spec.image)
+        } else {
+            String::new()
+        },
+        container_id: if made {
+            format!("containerd://{}", run.id)
+        } else {
+            String::new()
+        },
+        started: run.started && run.is_running(),
+        allocated_resources: if made { requests } else { Map::new() },
+        resources: if made {
+            super::status::resources(&spec.resources)
+        } else {
+            None
+        },
+        volume_mounts: mounts.collect(),
+    }
+}

@@ -1,0 +1,133 @@
+//! Which of the fit nodes is best: most room, fewest pods of the same owner, preferences.
+
+use super::cache::{Cache, NodeInfo};
+use super::pod::{PodInfo, Spec};
+use std::sync::Arc;
+
+/// Each kind of score is brought to 0..=100, as the real one does, and counts so much.
+const ROOM: i64 = 1;
+const OWNER: i64 = 2;
+const NODE_AFFINITY: i64 = 2;
+const POD_AFFINITY: i64 = 2;
+const TAINTS: i64 = 3;
+
+/// The best nodes; more than one when they are equal.
+pub(super) fn best(cache: &Cache, spec: &Spec, info: &PodInfo, fit: &[Arc<str>]) -> Vec<Arc<str>> {
+    let nodes: Vec<(&Arc<str>, &NodeInfo)> = fit
+        .iter()
+        .filter_map(|name| Some((name, cache.nodes.get(name)?)))
+        .collect();
+    let all = |score: &dyn Fn(&Arc<str>, &NodeInfo) -> i64| -> Vec<i64> {
+        nodes.iter().map(|(name, node)| score(name, node)).collect()
+    };
+    let parts = [
+        (ROOM, all(&|_, node| room(node, info))),
+        (
+            OWNER,
+            few_best(all(&|_, node| same_owner(cache, node, info))),
+        ),
+        (
+            NODE_AFFINITY,
+            many_best(all(&|name, node| preferred_node(spec, name, node))),
+        ),
+        (
+            POD_AFFINITY,
+            many_best(all(&|_, node| preferred_pods(cache, spec, info, node))),
+        ),
+        (TAINTS, few_best(all(&|_, node| unwanted(spec, node)))),
+    ];
+    let score = |index: usize| -> i64 {
+        parts
+            .iter()
+            .map(|(weight, scores)| weight * scores.get(index).copied().unwrap_or(0))
+            .sum()
+    };
+    let scores: Vec<i64> = (0..nodes.len()).map(score).collect();
+    let Some(most) = scores.iter().max() else {
+        return Vec::new();
+    };
+    let best = nodes
+        .iter()
+        .zip(&scores)
+        .filter(|(_, score)| *score == most);
+    best.map(|((name, _), _)| Arc::clone(name)).collect()
+}
+
+/// `LeastAllocated` over CPU and memory; a pod that asks for nothing counts as a small one.
+fn room(node: &NodeInfo, info: &PodInfo) -> i64 {
+    let part = |name: &str, least: i64| {
+        let of = |amounts: &super::pod::Amounts| amounts.get(name).copied().unwrap_or(0);
+        let all = of(&node.allocatable);
+        let wanted = of(&info.requests).max(least);
+        let left = all
+            .saturating_sub(of(&node.used))
+            .saturating_sub(wanted)
+            .max(0);
+        left.saturating_mul(100).checked_div(all).unwrap_or(0)
+    };
+    (part("cpu", 100) + part("memory", 200 << 20)) / 2
+}
+
+fn same_owner(cache: &Cache, node: &NodeInfo, info: &PodInfo) -> i64 {
+    let Some(owner) = &info.owner else { return 0 };
+    let pods = node.pods.iter().filter_map(|key| cache.pods.get(key));
+    let same = pods
+        .filter(|(_, other)| other.owner.as_ref() == Some(owner))
+        .count();
+    i64::try_from(same).unwrap_or(i64::MAX)
+}
+
+fn preferred_node(spec: &Spec, name: &str, node: &NodeInfo) -> i64 {
+    let terms = spec.affinity.node_affinity.preferred.iter();
+    let matched = terms.filter(|one| one.preference.matches(name, &node.labels));
+    matched.map(|one| one.weight).sum()
+}
+
+fn preferred_pods(cache: &Cache, spec: &Spec, info: &PodInfo, node: &NodeInfo) -> i64 {
+    let affinity = spec
+        .affinity
+        .pod_affinity
+        .preferred
+        .iter()
+        .map(|one| (1, one));
+    let anti = spec
+        .affinity
+        .pod_anti_affinity
+        .preferred
+        .iter()
+        .map(|one| (-1, one));
+    let each = affinity.chain(anti).map(|(sign, one)| {
+        let term = &one.pod_affinity_term;
+        let Some(value) = node.labels.get(&term.topology_key) else {
+            return 0;
+        };
+        let near = cache.pods.iter().filter(|(key, (_, other))| {
+            term.means(&info.namespace, other)
+                && cache.node_label(key, &term.topology_key) == Some(value)
+        });
+        sign * one.weight * i64::try_from(near.count()).unwrap_or(0)
+    });
+    each.sum()
+}
+
+fn unwanted(spec: &Spec, node: &NodeInfo) -> i64 {
+    let soft = node
+        .taints
+        .iter()
+        .filter(|taint| taint.effect == "PreferNoSchedule");
+    let bad = soft.filter(|taint| !spec.tolerations.iter().any(|one| one.tolerates(taint)));
+    i64::try_from(bad.count()).unwrap_or(i64::MAX)
+}
+
+/// The most becomes 100.
+fn many_best(scores: Vec<i64>) -> Vec<i64> {
+    let least = scores.iter().min().copied().unwrap_or(0);
+    let span = scores.iter().max().copied().unwrap_or(0) - least;
+    let scale = |score| i64::checked_div((score - least) * 100, span).unwrap_or(0);
+    scores.into_iter().map(scale).collect()
+}
+
+/// The least becomes 100.
+fn few_best(scores: Vec<i64>) -> Vec<i64> {
+    many_best(scores.into_iter().map(|score| -score).collect())
+}
