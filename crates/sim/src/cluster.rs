@@ -68,9 +68,15 @@ impl Todo {
 impl Cluster {
     /// A cluster with its controllers and its system objects, and without nodes.
     pub fn new(seed: u64, start: Timestamp) -> Self {
-        let mut cluster = Self::empty(seed, start);
-        cluster.controllers = controllers::all().into_iter().map(Some).collect();
+        let mut cluster = Self::with(seed, start, controllers::all());
         cluster.create_system_objects();
+        cluster
+    }
+
+    /// A cluster without objects in which only these work.
+    pub fn with(seed: u64, start: Timestamp, controllers: Vec<Box<dyn Controller>>) -> Self {
+        let mut cluster = Self::empty(seed, start);
+        cluster.controllers = controllers.into_iter().map(Some).collect();
         cluster
     }
 

@@ -1,10 +1,20 @@
 //! What happens by itself: controllers, scheduler and kubelets, each a [`Controller`] in one list.
 
 mod common;
+mod daemonset;
 mod deployment;
+mod disruption;
+mod endpoints;
 mod events;
+mod garbage;
+mod job;
+mod namespaces;
+mod nodes;
+mod placement;
 mod pods;
 mod replicaset;
+mod revisions;
+mod statefulset;
 
 use crate::cluster::{Cluster, Todo};
 use crate::events::Expiry;
@@ -40,12 +50,26 @@ pub trait Controller: Debug + Send {
 
 /// Every controller, in the order in which they hear of a change.
 pub fn all() -> Vec<Box<dyn Controller>> {
+    let mut all = manager();
+    all.push(Box::<Expiry>::default());
+    all.push(Box::<Scheduler>::default());
+    all.push(Box::<Kubelets>::default());
+    all
+}
+
+/// What runs in `kube-controller-manager`.
+fn manager() -> Vec<Box<dyn Controller>> {
     vec![
         Box::<deployment::Deployments>::default(),
         Box::<replicaset::ReplicaSets>::default(),
-        Box::<Expiry>::default(),
-        Box::<Scheduler>::default(),
-        Box::<Kubelets>::default(),
+        Box::<statefulset::StatefulSets>::default(),
+        Box::<daemonset::DaemonSets>::default(),
+        Box::<job::Jobs>::default(),
+        Box::<endpoints::Endpoints>::default(),
+        Box::<disruption::Disruption>::default(),
+        Box::<nodes::Nodes>::default(),
+        Box::<namespaces::Namespaces>::default(),
+        Box::<garbage::GarbageCollector>::default(),
     ]
 }
 

@@ -42,6 +42,11 @@ impl Selector {
         }
     }
 
+    /// The labels it asks for by name and value.
+    pub(super) fn labels(&self) -> &BTreeMap<String, String> {
+        &self.match_labels
+    }
+
     /// Does it select everything?
     pub(super) fn is_empty(&self) -> bool {
         self.match_labels.is_empty() && self.match_expressions.is_empty()
@@ -314,17 +319,22 @@ impl Orphans {
 }
 
 /// Brings the owner references of what `owner` owns or may own in line with its selector: takes in
-/// the free ones that are selected, lets go of its own that are not. Gives what it owns then.
+/// the free ones that are selected and fit, lets go of its own that are not selected. Gives what it
+/// owns then.
 pub(super) fn claim(
     cluster: &mut Cluster,
     owner: &Object,
     resource: ResourceId,
     selector: &Selector,
     orphans: &Orphans,
+    fits: impl Fn(&Object) -> bool,
 ) -> Vec<Arc<Object>> {
     if owner.meta.deletion_timestamp.is_none() {
         let namespace = Arc::clone(&owner.meta.namespace);
         for key in orphans.selected(cluster, resource, &namespace, selector) {
+            if !cluster.store.get(&key).is_some_and(|object| fits(object)) {
+                continue;
+            }
             let reference = owner.as_controller();
             cluster.modify(&key, |object| object.meta.owner_references.push(reference));
         }

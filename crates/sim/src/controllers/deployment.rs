@@ -190,6 +190,7 @@ impl Controller for Deployments {
             ids::REPLICA_SETS,
             &selector,
             &self.orphans,
+            |_| true,
         );
         let (new, old) = sets::split(&sets, &spec.template);
         let status = object.status();

@@ -98,6 +98,11 @@ impl Facts {
     }
 }
 
+/// The node a pod is on; empty when it is on none.
+pub(super) fn node_of(object: &Object) -> String {
+    object.spec::<Spec>().node_name
+}
+
 impl Pod {
     /// Reads one.
     pub(super) fn of(object: &Arc<Object>) -> Self {

@@ -94,7 +94,14 @@ impl Controller for ReplicaSets {
             self.back_off.forget(key);
             return None;
         };
-        let owned = claim(cluster, &object, ids::PODS, &spec.selector, &self.orphans);
+        let owned = claim(
+            cluster,
+            &object,
+            ids::PODS,
+            &spec.selector,
+            &self.orphans,
+            |_| true,
+        );
         let owned: Vec<Pod> = owned.iter().map(Pod::of).collect();
         let terminating = owned
             .iter()
