@@ -58,6 +58,13 @@ impl Todo {
         self.after(key, Duration::ZERO);
     }
 
+    /// Look at all of these, now.
+    pub fn all(&mut self, keys: impl IntoIterator<Item = Key>) {
+        for key in keys {
+            self.now(key);
+        }
+    }
+
     /// Look at this object after a while. The earliest wish for a key wins: whoever is called too
     /// early asks again.
     pub fn after(&mut self, key: Key, wait: Duration) {

@@ -1,6 +1,7 @@
 //! What happens by itself: controllers, scheduler and kubelets, each a [`Controller`] in one list.
 
 mod common;
+mod cronjob;
 mod daemonset;
 mod deployment;
 mod disruption;
@@ -65,6 +66,7 @@ fn manager() -> Vec<Box<dyn Controller>> {
         Box::<statefulset::StatefulSets>::default(),
         Box::<daemonset::DaemonSets>::default(),
         Box::<job::Jobs>::default(),
+        Box::<cronjob::CronJobs>::default(),
         Box::<endpoints::Endpoints>::default(),
         Box::<disruption::Disruption>::default(),
         Box::<nodes::Nodes>::default(),

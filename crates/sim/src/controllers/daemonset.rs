@@ -84,10 +84,8 @@ struct Status {
 impl Controller for DaemonSets {
     fn heard(&mut self, change: &Change, store: &Store, todo: &mut Todo) {
         match change.resource {
-            ids::DAEMON_SETS => {
-                if more_than_status(change.old.as_deref(), &change.new) {
-                    todo.now(change.key());
-                }
+            ids::DAEMON_SETS if more_than_status(change.old.as_deref(), &change.new) => {
+                todo.now(change.key());
             }
             ids::NODES => {
                 let old = change.old.as_deref();
@@ -98,7 +96,7 @@ impl Controller for DaemonSets {
                 });
                 if gone || !same {
                     let all = store.list(ids::DAEMON_SETS, None);
-                    all.for_each(|set| todo.now(set.key(ids::DAEMON_SETS)));
+                    todo.all(all.map(|set| set.key(ids::DAEMON_SETS)));
                 }
             }
             ids::PODS => self.heard_pod(change, store, todo),
@@ -176,9 +174,9 @@ impl DaemonSets {
             return;
         }
         if before != after {
-            before.into_iter().for_each(|key| todo.now(key));
+            todo.all(before);
         }
-        after.into_iter().for_each(|key| todo.now(key));
+        todo.all(after);
     }
 }
 

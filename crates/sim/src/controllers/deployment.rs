@@ -164,7 +164,7 @@ impl Controller for Deployments {
                 let set = controller_key(&change.new, "ReplicaSet", ids::REPLICA_SETS);
                 let set = set.and_then(|key| store.get(&key));
                 let owner = set.and_then(|set| deployment_of(set));
-                owner.into_iter().for_each(|key| todo.now(key));
+                todo.all(owner);
             }
             _ => {}
         }
@@ -234,9 +234,9 @@ impl Deployments {
         let before = change.old.as_deref().and_then(deployment_of);
         let after = deployment_of(&change.new);
         if before != after {
-            before.into_iter().for_each(|key| todo.now(key));
+            todo.all(before);
         }
-        after.into_iter().for_each(|key| todo.now(key));
+        todo.all(after);
     }
 }
 

@@ -78,14 +78,13 @@ impl Controller for Disruption {
                     .map(|(budget, _)| budget.clone())
                     .collect();
                 if !matching.is_empty() && pods::matters(change) {
-                    matching.into_iter().for_each(|budget| todo.now(budget));
+                    todo.all(matching);
                 }
             }
-            ids::REPLICA_SETS | ids::DEPLOYMENTS | ids::STATEFUL_SETS => {
-                if more_than_status(change.old.as_deref(), &change.new) {
-                    self.of(&key.namespace)
-                        .for_each(|(budget, _)| todo.now(budget.clone()));
-                }
+            ids::REPLICA_SETS | ids::DEPLOYMENTS | ids::STATEFUL_SETS
+                if more_than_status(change.old.as_deref(), &change.new) =>
+            {
+                todo.all(self.of(&key.namespace).map(|(budget, _)| budget.clone()));
             }
             _ => {}
         }

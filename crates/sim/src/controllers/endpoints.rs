@@ -50,7 +50,8 @@ struct ServicePort {
 #[serde(rename_all = "camelCase")]
 struct Port {
     name: String,
-    port: u16,
+    #[serde(rename = "port")]
+    number: u16,
     protocol: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     app_protocol: Option<String>,
@@ -134,7 +135,7 @@ impl Endpoints {
             .map(|(key, _)| key.clone())
             .collect();
         if !found.is_empty() && pods::matters(change) {
-            found.into_iter().for_each(|key| todo.now(key));
+            todo.all(found);
         }
     }
 }
@@ -186,7 +187,7 @@ fn ports(spec: &Spec, pod: &Object) -> Vec<Port> {
         };
         Some(Port {
             name: one.name.clone(),
-            port: number,
+            number,
             protocol: protocol.to_owned(),
             app_protocol: one.app_protocol.clone(),
         })

@@ -25,7 +25,7 @@ impl Controller for GarbageCollector {
             ChangeKind::Deleted => {
                 self.waiting.remove(&*new.meta.uid);
                 let dependents = store.keys_owned_by(&new.meta.uid);
-                dependents.into_iter().for_each(|key| todo.now(key));
+                todo.all(dependents);
             }
             _ if waits(new) => {
                 self.waiting.insert(new.meta.uid.to_string(), change.key());

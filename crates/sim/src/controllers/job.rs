@@ -148,10 +148,8 @@ struct Look<'a> {
 impl Controller for Jobs {
     fn heard(&mut self, change: &Change, _: &Store, todo: &mut Todo) {
         match change.resource {
-            ids::JOBS => {
-                if more_than_status(change.old.as_deref(), &change.new) {
-                    todo.now(change.key());
-                }
+            ids::JOBS if more_than_status(change.old.as_deref(), &change.new) => {
+                todo.now(change.key());
             }
             ids::PODS => {
                 let owner = controller_key(&change.new, "Job", ids::JOBS);

@@ -130,6 +130,9 @@ fn empty(cluster: &mut Cluster, key: &Key, namespace: &Object) {
     }
 }
 
+/// Type, status, reason and message of a condition.
+type Said = (&'static str, &'static str, &'static str, String);
+
 fn report(
     cluster: &mut Cluster,
     key: &Key,
@@ -137,70 +140,13 @@ fn report(
     remaining: &BTreeMap<String, usize>,
     finalizers: &BTreeMap<String, usize>,
 ) {
-    let list = |what: &BTreeMap<String, usize>, between: &str| {
-        let each = what
-            .iter()
-            .map(|(name, number)| format!("{name}{between}{number} resource instances"));
-        each.collect::<Vec<_>>().join(", ")
-    };
-    let some = if remaining.is_empty() {
-        (
-            "False",
-            "ContentRemoved",
-            "All content successfully removed".to_owned(),
-        )
-    } else {
-        let which = list(remaining, " has ");
-        let message = format!(
-            "Some resources are remaining: {}",
-            which.replace(" has ", ". has ")
-        );
-        ("True", "SomeResourcesRemain", message)
-    };
-    let held = if finalizers.is_empty() {
-        let message = "All content-preserving finalizers finished".to_owned();
-        ("False", "ContentHasNoFinalizers", message)
-    } else {
-        let which = list(finalizers, " in ");
-        let message = format!("Some content in the namespace has finalizers remaining: {which}");
-        ("True", "SomeFinalizersRemain", message)
-    };
-    let fine = |reason, message: &str| ("False", reason, message.to_owned());
-    let wanted = [
-        (
-            "NamespaceDeletionDiscoveryFailure",
-            fine(
-                "ResourcesDiscovered",
-                "All resources successfully discovered",
-            ),
-        ),
-        (
-            "NamespaceDeletionGroupVersionParsingFailure",
-            fine(
-                "ParsedGroupVersions",
-                "All legacy kube types successfully parsed",
-            ),
-        ),
-        (
-            "NamespaceDeletionContentFailure",
-            fine(
-                "ContentDeleted",
-                "All content successfully deleted, may be waiting on finalization",
-            ),
-        ),
-        ("NamespaceContentRemaining", some),
-        ("NamespaceFinalizersRemaining", held),
-    ];
     let now = cluster.now_seconds();
-    let before: Vec<Condition> = namespace
-        .status::<Value>()
-        .get("conditions")
-        .cloned()
-        .and_then(|list| serde_json::from_value(list).ok())
-        .unwrap_or_default();
-    let conditions: Vec<Condition> = wanted
+    let status: Value = namespace.status();
+    let before = status.get("conditions").cloned().unwrap_or_default();
+    let before: Vec<Condition> = serde_json::from_value(before).unwrap_or_default();
+    let conditions: Vec<Condition> = said(remaining, finalizers)
         .into_iter()
-        .map(|(kind, (status, reason, message))| {
+        .map(|(kind, status, reason, message)| {
             let mut new = Condition::new(kind, status, reason, &message, now);
             if let Some(old) = condition(&before, kind).filter(|old| old.status == status) {
                 new.last_transition_time = old.last_transition_time;
@@ -208,8 +154,59 @@ fn report(
             new
         })
         .collect();
-    cluster.set_status(
-        key,
-        &json!({"phase": "Terminating", "conditions": conditions}),
-    );
+    let status = json!({"phase": "Terminating", "conditions": conditions});
+    cluster.set_status(key, &status);
+}
+
+/// What there is to say about how far the deletion of the content is.
+fn said(remaining: &BTreeMap<String, usize>, finalizers: &BTreeMap<String, usize>) -> [Said; 5] {
+    let list = |what: &BTreeMap<String, usize>, between: &str| {
+        let each = what.iter();
+        let each = each.map(|(name, number)| format!("{name}{between}{number} resource instances"));
+        each.collect::<Vec<_>>().join(", ")
+    };
+    let fine = |kind, reason, message: &str| (kind, "False", reason, message.to_owned());
+    let content = "NamespaceContentRemaining";
+    let content = if remaining.is_empty() {
+        fine(
+            content,
+            "ContentRemoved",
+            "All content successfully removed",
+        )
+    } else {
+        let which = list(remaining, ". has ");
+        let message = format!("Some resources are remaining: {which}");
+        (content, "True", "SomeResourcesRemain", message)
+    };
+    let held = "NamespaceFinalizersRemaining";
+    let held = if finalizers.is_empty() {
+        fine(
+            held,
+            "ContentHasNoFinalizers",
+            "All content-preserving finalizers finished",
+        )
+    } else {
+        let which = list(finalizers, " in ");
+        let message = format!("Some content in the namespace has finalizers remaining: {which}");
+        (held, "True", "SomeFinalizersRemain", message)
+    };
+    [
+        fine(
+            "NamespaceDeletionDiscoveryFailure",
+            "ResourcesDiscovered",
+            "All resources successfully discovered",
+        ),
+        fine(
+            "NamespaceDeletionGroupVersionParsingFailure",
+            "ParsedGroupVersions",
+            "All legacy kube types successfully parsed",
+        ),
+        fine(
+            "NamespaceDeletionContentFailure",
+            "ContentDeleted",
+            "All content successfully deleted, may be waiting on finalization",
+        ),
+        content,
+        held,
+    ]
 }

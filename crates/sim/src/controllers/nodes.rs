@@ -83,10 +83,10 @@ impl Controller for Nodes {
                 todo.now(change.key());
             }
             // A beat changes nothing: the node is looked at when the next one is overdue.
-            ids::LEASES if change.kind == ChangeKind::Added => {
-                if &*change.new.meta.namespace == LEASES {
-                    todo.now(Key::new(ids::NODES, "", &change.new.meta.name));
-                }
+            ids::LEASES
+                if change.kind == ChangeKind::Added && &*change.new.meta.namespace == LEASES =>
+            {
+                todo.now(Key::new(ids::NODES, "", &change.new.meta.name));
             }
             ids::PODS => self.heard_pod(change, todo),
             _ => {}
@@ -100,7 +100,7 @@ impl Controller for Nodes {
         self.gone.remove(&key.name);
         let silence = watch(cluster, key);
         let node = cluster.store.get(key)?.clone();
-        self.taint(cluster, key, &node);
+        taint(cluster, key, &node);
         let node = cluster.store.get(key)?.clone();
         let eviction = eviction::evict(cluster, &node, &mut self.leaving);
         [silence, eviction].into_iter().flatten().min()
@@ -135,50 +135,47 @@ impl Nodes {
         }
         left
     }
+}
 
-    /// Brings the taints that mirror its state in line.
-    fn taint(&self, cluster: &mut Cluster, key: &Key, node: &Object) {
-        let status: NodeStatus = node.status();
-        let now = cluster.now_seconds();
-        let before = taints(node);
-        let mut wanted: Vec<(&str, &str)> = Vec::new();
-        if unschedulable(node) {
-            wanted.push((UNSCHEDULABLE, "NoSchedule"));
-        }
-        for (kind, value, name) in BY_CONDITION {
-            let mut conditions = status.conditions.iter();
-            if conditions.any(|one| one.r#type == kind && one.status == value) {
-                wanted.push((name, "NoSchedule"));
-                if kind == "Ready" {
-                    wanted.push((name, "NoExecute"));
-                }
+/// Brings the taints that mirror its state in line.
+fn taint(cluster: &mut Cluster, key: &Key, node: &Object) {
+    let status: NodeStatus = node.status();
+    let now = cluster.now_seconds();
+    let before = taints(node);
+    let mut wanted: Vec<(&str, &str)> = Vec::new();
+    if unschedulable(node) {
+        wanted.push((UNSCHEDULABLE, "NoSchedule"));
+    }
+    for (kind, value, name) in BY_CONDITION {
+        let mut conditions = status.conditions.iter();
+        if conditions.any(|one| one.r#type == kind && one.status == value) {
+            wanted.push((name, "NoSchedule"));
+            if kind == "Ready" {
+                wanted.push((name, "NoExecute"));
             }
         }
-        let ours = |taint: &Taint| {
-            taint.key == UNSCHEDULABLE || BY_CONDITION.iter().any(|(.., name)| *name == taint.key)
-        };
-        let is =
-            |taint: &Taint, name: &str, effect: &str| taint.key == name && taint.effect == effect;
-        let mut after: Vec<Taint> = before
-            .iter()
-            .filter(|taint| {
-                !ours(taint) || wanted.iter().any(|(name, effect)| is(taint, name, effect))
-            })
-            .cloned()
-            .collect();
-        for (name, effect) in wanted {
-            if !after.iter().any(|taint| is(taint, name, effect)) {
-                after.push(Taint {
-                    key: name.to_owned(),
-                    effect: effect.to_owned(),
-                    time_added: Some(now),
-                    value: String::new(),
-                });
-            }
+    }
+    let ours = |taint: &Taint| {
+        taint.key == UNSCHEDULABLE || BY_CONDITION.iter().any(|(.., name)| *name == taint.key)
+    };
+    let is = |taint: &Taint, name: &str, effect: &str| taint.key == name && taint.effect == effect;
+    let mut after: Vec<Taint> = before
+        .iter()
+        .filter(|taint| !ours(taint) || wanted.iter().any(|(name, effect)| is(taint, name, effect)))
+        .cloned()
+        .collect();
+    for (name, effect) in wanted {
+        if !after.iter().any(|taint| is(taint, name, effect)) {
+            after.push(Taint {
+                key: name.to_owned(),
+                effect: effect.to_owned(),
+                time_added: Some(now),
+                value: String::new(),
+            });
         }
-        if after != before {
-            cluster.modify(key, |node| set_taints(node, &after));
-        }
+    }
+    if after != before {
+        cluster.modify(key, |node| set_taints(node, &after));
     }
 }
 

@@ -35,8 +35,8 @@ pub(super) struct Toleration {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) effect: String,
     /// How long, of a `NoExecute` taint; `None` for ever.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) toleration_seconds: Option<i64>,
+    #[serde(rename = "tolerationSeconds", skip_serializing_if = "Option::is_none")]
+    pub(super) seconds: Option<i64>,
 }
 
 impl Toleration {

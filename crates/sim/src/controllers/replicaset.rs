@@ -76,10 +76,8 @@ fn is_default(number: &u64) -> bool {
 impl Controller for ReplicaSets {
     fn heard(&mut self, change: &Change, store: &Store, todo: &mut Todo) {
         match change.resource {
-            ids::REPLICA_SETS => {
-                if more_than_status(change.old.as_deref(), &change.new) {
-                    todo.now(change.key());
-                }
+            ids::REPLICA_SETS if more_than_status(change.old.as_deref(), &change.new) => {
+                todo.now(change.key());
             }
             ids::PODS => self.heard_pod(change, store, todo),
             _ => {}
@@ -153,9 +151,9 @@ impl ReplicaSets {
             return;
         }
         if before != after {
-            before.into_iter().for_each(|key| todo.now(key));
+            todo.all(before);
         }
-        after.into_iter().for_each(|key| todo.now(key));
+        todo.all(after);
     }
 }
 

@@ -103,10 +103,8 @@ struct Status {
 impl Controller for StatefulSets {
     fn heard(&mut self, change: &Change, store: &Store, todo: &mut Todo) {
         match change.resource {
-            ids::STATEFUL_SETS => {
-                if more_than_status(change.old.as_deref(), &change.new) {
-                    todo.now(change.key());
-                }
+            ids::STATEFUL_SETS if more_than_status(change.old.as_deref(), &change.new) => {
+                todo.now(change.key());
             }
             ids::PODS => self.heard_pod(change, store, todo),
             _ => {}
@@ -177,9 +175,9 @@ impl StatefulSets {
             return;
         }
         if before != after {
-            before.into_iter().for_each(|key| todo.now(key));
+            todo.all(before);
         }
-        after.into_iter().for_each(|key| todo.now(key));
+        todo.all(after);
     }
 }
 

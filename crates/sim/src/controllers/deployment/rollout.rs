@@ -11,7 +11,7 @@ impl Look<'_> {
         if self.grow_new()? || self.shrink_old()? {
             return Ok(self.report());
         }
-        self.finish()
+        Ok(self.finish())
     }
 
     /// Recreate: nothing new before everything old is gone.
@@ -29,14 +29,14 @@ impl Look<'_> {
         {
             self.scale_set(&new, self.spec.replicas)?;
         }
-        self.finish()
+        Ok(self.finish())
     }
 
-    fn finish(&mut self) -> Result<Option<Duration>, Refused> {
+    fn finish(&mut self) -> Option<Duration> {
         if self.complete(&self.status) {
             self.clean_up();
         }
-        Ok(self.report())
+        self.report()
     }
 
     fn active_old(&self) -> Vec<Set> {

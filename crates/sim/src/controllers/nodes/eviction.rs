@@ -91,7 +91,7 @@ fn sentence(wishes: &Wishes, hard: &[Taint]) -> Option<Duration> {
         .tolerations
         .iter()
         .filter(|one| hard.iter().any(|taint| one.covers(taint)));
-    let least = used.filter_map(|one| one.toleration_seconds).min()?;
+    let least = used.filter_map(|one| one.seconds).min()?;
     Some(Duration::from_secs(u64::try_from(least).unwrap_or(0)))
 }
 

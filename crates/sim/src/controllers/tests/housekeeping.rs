@@ -83,6 +83,52 @@ fn a_namespace_is_furnished() {
     assert_ne!(world.get(&key), Value::Null);
 }
 
+#[test]
+fn a_deleted_namespace_takes_all_its_content_along() {
+    let mut world = World::new();
+    web(&mut world, 2);
+    let held =
+        json!({"metadata": {"name": "held", "namespace": "a", "finalizers": ["example.com/wait"]}});
+    let held = world.create(ids::CONFIGMAPS, held);
+    let namespace = Key::new(ids::NAMESPACES, "", "a");
+    world.delete(&namespace, Propagation::Background);
+    world.pass(10);
+    assert!(world.names(ids::PODS).is_empty());
+    assert!(world.names(ids::DEPLOYMENTS).is_empty());
+    assert_eq!(world.get(&namespace)["status"]["phase"], "Terminating");
+    assert_eq!(
+        world.reason(&namespace, "NamespaceFinalizersRemaining"),
+        "SomeFinalizersRemain"
+    );
+    assert_eq!(
+        world.reason(&namespace, "NamespaceContentRemaining"),
+        "SomeResourcesRemain"
+    );
+    world
+        .cluster
+        .modify(&held, |object| object.meta.finalizers.clear());
+    world.pass(1);
+    assert_eq!(world.get(&namespace), Value::Null);
+    assert!(world.names(ids::EVENTS).is_empty());
+}
+
+#[test]
+fn a_cron_job_starts_a_job_at_each_time_and_keeps_a_few() {
+    let mut world = World::new();
+    let template = json!({"spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "succeeds"}]}}}});
+    let cron = json!({"metadata": {"name": "tick", "namespace": "a"}, "spec": {"schedule": "*/10 * * * *", "jobTemplate": template}});
+    let key = world.create(ids::CRON_JOBS, cron);
+    world.pass(599);
+    assert!(world.names(ids::JOBS).is_empty());
+    world.pass(11);
+    assert_eq!(world.names(ids::JOBS).len(), 1);
+    assert!(world.said("SawCompletedJob")[0].ends_with("condition: Complete"));
+    world.pass(6 * 600);
+    assert_eq!(world.names(ids::JOBS).len(), 3);
+    assert_eq!(world.names(ids::PODS).len(), 3);
+    assert!(world.get(&key)["status"].get("active").is_none());
+}
+
 fn service(more: &Value) -> Value {
     let mut value = json!({
         "metadata": {"name": "web", "namespace": "a"},
@@ -259,9 +305,9 @@ fn a_silent_node_is_unknown_and_its_pods_leave_after_their_time() {
     );
     assert!(world.get(&key)["status"].get("availableReplicas").is_none());
     world.pass(280);
-    assert_eq!(world.names(ids::PODS), [pod.clone()]);
+    assert_eq!(world.names(ids::PODS), std::slice::from_ref(&pod));
     world.pass(30);
-    assert_ne!(world.names(ids::PODS), [pod.clone()]);
+    assert_ne!(world.names(ids::PODS), std::slice::from_ref(&pod));
     assert_eq!(
         world.said("TaintManagerEviction")[0],
         format!("Marking for deletion Pod a/{pod}")
@@ -300,7 +346,7 @@ fn a_cordoned_node_is_tainted_and_a_taint_that_is_not_tolerated_empties_it() {
     );
     assert_eq!(world.names(ids::PODS), pod);
     world.spec(&node, |spec| {
-        *spec = json!({"taints": [{"key": "x", "effect": "NoExecute"}]})
+        *spec = json!({"taints": [{"key": "x", "effect": "NoExecute"}]});
     });
     world.pass(3);
     assert_ne!(world.names(ids::PODS), pod);

@@ -301,7 +301,7 @@ fn stateful_updates_go_from_the_top_down_to_the_partition() {
     assert_eq!(images, ["good", "good:2", "good:2"]);
     assert_eq!(world.get(&key)["status"]["updatedReplicas"], 2);
     world.spec(&key, |spec| {
-        spec["updateStrategy"]["rollingUpdate"]["partition"] = json!(0)
+        spec["updateStrategy"]["rollingUpdate"]["partition"] = json!(0);
     });
     world.pass(30);
     let status = world.get(&key)["status"].clone();
@@ -374,7 +374,7 @@ fn a_daemon_set_has_one_pod_on_every_node_that_suits() {
     world.pass(30);
     assert_eq!(world.get(&key)["status"]["updatedNumberScheduled"], 3);
     world.spec(&key, |spec| {
-        spec["template"]["spec"]["nodeSelector"] = json!({"no": "such"})
+        spec["template"]["spec"]["nodeSelector"] = json!({"no": "such"});
     });
     world.pass(10);
     assert_eq!(world.get(&key)["status"]["desiredNumberScheduled"], 0);
