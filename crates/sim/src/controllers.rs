@@ -16,6 +16,7 @@ mod pods;
 mod replicaset;
 mod revisions;
 mod statefulset;
+mod volumes;
 
 use crate::cluster::{Cluster, Todo};
 use crate::events::Expiry;
@@ -69,6 +70,7 @@ fn manager() -> Vec<Box<dyn Controller>> {
         Box::<cronjob::CronJobs>::default(),
         Box::<endpoints::Endpoints>::default(),
         Box::<disruption::Disruption>::default(),
+        Box::<volumes::Volumes>::default(),
         Box::<nodes::Nodes>::default(),
         Box::<namespaces::Namespaces>::default(),
         Box::<garbage::GarbageCollector>::default(),

@@ -12,12 +12,12 @@
 //! This crate never depends on Nightshift's core, cluster or agent: a simulation written from the
 //! same head as the detectors would agree only with itself.
 
-mod base64;
-mod custom;
 pub mod api;
+mod base64;
 pub mod behaviour;
 pub mod cluster;
 pub mod controllers;
+mod custom;
 pub mod events;
 pub mod kubelet;
 pub mod load;

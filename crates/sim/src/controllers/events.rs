@@ -1,9 +1,8 @@
-//! Events that controllers write.
+//! Events that controllers say: they name themselves and no host.
 
 use crate::cluster::Cluster;
+use crate::events::{EventType, Reference, Source};
 use crate::object::Object;
-use crate::resources::ids;
-use serde_json::json;
 
 /// Something went as it should.
 pub(super) fn normal(
@@ -13,7 +12,8 @@ pub(super) fn normal(
     reason: &str,
     message: &str,
 ) {
-    write(cluster, component, about, ("Normal", reason), message);
+    let (source, about) = (Source::controller(component), Reference::of(about));
+    cluster.event(source, &about, EventType::Normal, reason, message);
 }
 
 /// Something is wrong.
@@ -24,40 +24,6 @@ pub(super) fn warning(
     reason: &str,
     message: &str,
 ) {
-    write(cluster, component, about, ("Warning", reason), message);
-}
-
-fn write(
-    cluster: &mut Cluster,
-    component: &str,
-    about: &Object,
-    (kind, reason): (&str, &str),
-    message: &str,
-) {
-    let namespace = match &*about.meta.namespace {
-        "" => "default",
-        namespace => namespace,
-    };
-    let moment = cluster.uid();
-    let name = format!("{}.{}", about.meta.name, moment.get(..8).unwrap_or(""));
-    let mut event = Object::new(cluster.resources.get(ids::EVENTS), namespace, &name);
-    let now = cluster.now_seconds();
-    event.set(
-        "involvedObject",
-        &json!({
-            "kind": about.kind, "namespace": about.meta.namespace, "name": about.meta.name,
-            "uid": about.meta.uid, "apiVersion": about.api_version,
-            "resourceVersion": about.meta.resource_version.to_string(),
-        }),
-    );
-    event.set("reason", &reason);
-    event.set("message", &message);
-    event.set("type", &kind);
-    event.set("count", &1);
-    event.set("firstTimestamp", &now);
-    event.set("lastTimestamp", &now);
-    event.set("source", &json!({"component": component}));
-    event.set("reportingComponent", &component);
-    event.set("reportingInstance", &"");
-    cluster.create(ids::EVENTS, event).ok();
+    let (source, about) = (Source::controller(component), Reference::of(about));
+    cluster.event(source, &about, EventType::Warning, reason, message);
 }

@@ -93,6 +93,12 @@ impl Controller for Nodes {
         }
     }
 
+    fn nudged(&mut self, key: &Key, todo: &mut Todo) {
+        if key.resource == ids::NODES {
+            todo.now(key.clone());
+        }
+    }
+
     fn reconcile(&mut self, key: &Key, cluster: &mut Cluster) -> Option<Duration> {
         if cluster.store.get(key).is_none() {
             return self.collect(cluster, &key.name);
@@ -203,18 +209,27 @@ fn unschedulable(node: &Object) -> bool {
     node.spec::<Spec>().unschedulable
 }
 
-/// Says that nothing is known of a node whose beats have stopped. Gives when the next beat is
-/// overdue. A node without a lease is a picture of one: it is not watched.
-fn watch(cluster: &mut Cluster, key: &Key) -> Option<Duration> {
+/// When a node was last heard of: by its kubelet, or, where it has none, by its lease. `None` of one
+/// whose kubelet works (it will be said when it stops), and of a picture of a node.
+fn last_beat(cluster: &Cluster, node: &str) -> Option<Timestamp> {
     #[derive(Default, Deserialize)]
     #[serde(rename_all = "camelCase", default)]
     struct LeaseSpec {
         renew_time: Option<Timestamp>,
     }
-    let lease = cluster
-        .store
-        .get(&Key::new(ids::LEASES, LEASES, &key.name))?;
-    let beat = lease.spec::<LeaseSpec>().renew_time?;
+    if cluster.machines.works(node) {
+        return None;
+    }
+    cluster.last_heartbeat(node).or_else(|| {
+        let lease = cluster.store.get(&Key::new(ids::LEASES, LEASES, node))?;
+        lease.spec::<LeaseSpec>().renew_time
+    })
+}
+
+/// Says that nothing is known of a node whose beats have stopped. Gives when the next beat is
+/// overdue.
+fn watch(cluster: &mut Cluster, key: &Key) -> Option<Duration> {
+    let beat = last_beat(cluster, &key.name)?;
     let overdue = later(beat, GRACE + PERIOD);
     if let Some(wait) = until(overdue, cluster.now()) {
         return Some(wait);

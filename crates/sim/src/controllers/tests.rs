@@ -1,6 +1,7 @@
 //! Whole clusters of controllers, with a kubelet of a few lines.
 
 mod housekeeping;
+mod whole;
 mod workloads;
 
 use super::*;

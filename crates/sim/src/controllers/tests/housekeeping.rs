@@ -129,6 +129,82 @@ fn a_cron_job_starts_a_job_at_each_time_and_keeps_a_few() {
     assert!(world.get(&key)["status"].get("active").is_none());
 }
 
+#[test]
+fn a_claim_is_bound_to_the_smallest_volume_that_suits() {
+    let mut world = World::new();
+    let volume = |name: &str, size: &str| {
+        json!({"metadata": {"name": name}, "spec": {
+        "capacity": {"storage": size}, "accessModes": ["ReadWriteOnce"], "storageClassName": "by-hand",
+        "persistentVolumeReclaimPolicy": "Retain"}})
+    };
+    for (name, size) in [("small", "512Mi"), ("right", "2Gi"), ("large", "10Gi")] {
+        world.create(ids::PERSISTENT_VOLUMES, volume(name, size));
+    }
+    let claim = world.create(
+        ids::PERSISTENT_VOLUME_CLAIMS,
+        claim("data", &json!("by-hand")),
+    );
+    world.pass(1);
+    let bound = world.get(&claim);
+    assert_eq!(bound["spec"]["volumeName"], "right");
+    assert_eq!(
+        bound["status"],
+        json!({"phase": "Bound", "accessModes": ["ReadWriteOnce"], "capacity": {"storage": "2Gi"}})
+    );
+    let volume = Key::new(ids::PERSISTENT_VOLUMES, "", "right");
+    assert_eq!(world.get(&volume)["status"]["phase"], "Bound");
+    world.delete(&claim, Propagation::Background);
+    world.pass(1);
+    assert_eq!(world.get(&volume)["status"]["phase"], "Released");
+    assert_eq!(
+        world.get(&Key::new(ids::PERSISTENT_VOLUMES, "", "small"))["status"]["phase"],
+        "Available"
+    );
+}
+
+fn claim(name: &str, class: &Value) -> Value {
+    json!({"metadata": {"name": name, "namespace": "a"}, "spec": {
+        "accessModes": ["ReadWriteOnce"], "storageClassName": class,
+        "resources": {"requests": {"storage": "1Gi"}}}})
+}
+
+#[test]
+fn a_claim_of_a_class_that_waits_is_made_a_volume_when_a_pod_is_placed() {
+    let mut world = World::new();
+    let class = json!({"metadata": {"name": "standard"}, "provisioner": "example.com/disk", "volumeBindingMode": "WaitForFirstConsumer"});
+    world.create(ids::STORAGE_CLASSES, class);
+    let key = world.create(
+        ids::PERSISTENT_VOLUME_CLAIMS,
+        claim("data", &json!("standard")),
+    );
+    let lost = world.create(ids::PERSISTENT_VOLUME_CLAIMS, claim("lost", &json!("none")));
+    world.pass(60);
+    assert_eq!(
+        world.said("WaitForFirstConsumer"),
+        ["waiting for first consumer to be created before binding"]
+    );
+    assert_eq!(
+        world.said("ProvisioningFailed"),
+        ["storageclass.storage.k8s.io \"none\" not found"]
+    );
+    assert_eq!(world.get(&lost)["spec"].get("volumeName"), None);
+    let pod = json!({"metadata": {"name": "user", "namespace": "a"}, "spec": {"containers": [{"name": "main", "image": "good"}],
+        "volumes": [{"name": "d", "persistentVolumeClaim": {"claimName": "data"}}]}, "status": {"phase": "Pending"}});
+    let pod = world.create(ids::PODS, pod);
+    world.pass(5);
+    assert_eq!(world.get(&key)["status"]["phase"], "Bound");
+    world.delete(&key, Propagation::Background);
+    world.pass(5);
+    assert_ne!(world.get(&key), Value::Null, "a claim in use stays");
+    world.delete(&pod, Propagation::Background);
+    world.pass(5);
+    assert_eq!(world.get(&key), Value::Null);
+    assert!(
+        world.names(ids::PERSISTENT_VOLUMES).is_empty(),
+        "the class reclaims by deleting"
+    );
+}
+
 fn service(more: &Value) -> Value {
     let mut value = json!({
         "metadata": {"name": "web", "namespace": "a"},
