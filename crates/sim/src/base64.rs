@@ -1,4 +1,4 @@
-//! Base64 (RFC 4648), for kubeconfigs.
+//! Base64 (RFC 4648), for kubeconfigs and Secrets.
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 

@@ -12,25 +12,32 @@
 //! This crate never depends on Nightshift's core, cluster or agent: a simulation written from the
 //! same head as the detectors would agree only with itself.
 
+pub mod admission;
 pub mod api;
+pub mod audit;
+pub mod auth;
 mod base64;
 pub mod behaviour;
 pub mod cluster;
 pub mod controllers;
 mod custom;
+pub mod defaults;
 pub mod events;
 pub mod kubelet;
 pub mod load;
 pub mod nodes;
 pub mod object;
 pub mod pace;
+pub mod patch;
 pub mod quantity;
 pub mod registry;
 pub mod resources;
 pub mod scheduler;
+pub mod selector;
 pub mod server;
 pub mod status;
 pub mod store;
+pub mod validate;
 
 pub use cluster::Cluster;
 pub use object::{Key, Meta, Object, OwnerReference};

@@ -102,6 +102,7 @@ impl Cluster {
         meta.deletion_timestamp = None;
         meta.deletion_grace_period_seconds = None;
         meta.generation = u64::from(has_generation(&row));
+        crate::defaults::identify(resource, object);
         Ok(())
     }
 

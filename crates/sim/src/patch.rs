@@ -1,0 +1,304 @@
+//! Patches of the four kinds that Kubernetes knows, and `managedFields`: who has written what.
+
+mod apply;
+mod managers;
+mod owned;
+mod schema;
+mod strategic;
+
+use crate::object::Object;
+use crate::resources::Resource;
+use crate::status::{Cause, Details, Reason, Status};
+use jiff::Timestamp;
+use managers::{Manager, Managers};
+use owned::{Difference, Owned};
+use schema::Schema;
+use serde_json::{Map, Value};
+
+/// Most operations of one JSON patch (`maxJSONPatchOperations` in the API server).
+const MAX_OPERATIONS: usize = 10_000;
+
+/// Longest name of a field manager.
+const MAX_MANAGER: usize = 128;
+
+/// How a patch is to be understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatchKind {
+    /// RFC 6902.
+    Json,
+    /// RFC 7386.
+    Merge,
+    /// Strategic merge.
+    Strategic,
+    /// Server-side apply.
+    Apply,
+}
+
+impl PatchKind {
+    /// By the content type. 415 when there is no such patch, or not of this resource.
+    pub fn of(row: &Resource, content_type: &str) -> Result<Self, Status> {
+        let media = content_type.split(';').next().unwrap_or_default().trim();
+        Ok(match media {
+            "application/json-patch+json" => Self::Json,
+            "application/merge-patch+json" => Self::Merge,
+            "application/strategic-merge-patch+json" if row.custom => {
+                return Err(Status::new(
+                    Reason::UnsupportedMediaType,
+                    "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+                ));
+            }
+            "application/strategic-merge-patch+json" => Self::Strategic,
+            "application/apply-patch+yaml" => Self::Apply,
+            _ => {
+                let message = "415: Unsupported Media Type";
+                let status = Status::new(Reason::UnsupportedMediaType, message);
+                return Err(status.with_details(Details::default()));
+            }
+        })
+    }
+}
+
+/// Who writes, for `managedFields`.
+#[derive(Clone, Copy, Debug)]
+pub struct Writer<'name> {
+    /// Name of the field manager (see [`manager_name`]).
+    pub manager: &'name str,
+    /// Subresource that is written to; empty for the object itself.
+    pub subresource: &'name str,
+    /// The object is the outcome of [`apply`], which has noted its fields already: [`track`] leaves
+    /// them alone.
+    pub applied: bool,
+    /// The time, in whole seconds.
+    pub now: Timestamp,
+}
+
+/// The field manager's name: the one that was given, or the first part of the `User-Agent`.
+pub fn manager_name(field_manager: Option<&str>, user_agent: &str) -> String {
+    let name = match field_manager {
+        Some(name) if !name.is_empty() => name,
+        _ => user_agent.split('/').next().unwrap_or_default(),
+    };
+    let name = if name.is_empty() { "unknown" } else { name };
+    let printable = name.chars().filter(|c| !c.is_control());
+    printable.take(MAX_MANAGER).collect()
+}
+
+/// What an object becomes by a patch (of any kind but apply). Versions, names and rules of the kind
+/// are for the caller to check, as after an update.
+pub fn patched(
+    row: &Resource,
+    old: &Object,
+    kind: PatchKind,
+    body: &[u8],
+) -> Result<Object, Status> {
+    let patch: Value = serde_json::from_slice(body)
+        .map_err(|why| Status::bad_request(format!("error decoding patch: {why}")))?;
+    let mut value = old.to_value();
+    match (kind, patch, &mut value) {
+        (PatchKind::Json, Value::Array(operations), value) => json_patch(value, operations)?,
+        (PatchKind::Json, other, _) => {
+            return Err(Status::bad_request(format!(
+                "error decoding patch: json: cannot unmarshal {} into Go value of type []handlers.jsonPatchOp",
+                json_type(&other)
+            )));
+        }
+        (PatchKind::Strategic, Value::Object(patch), Value::Object(target)) => {
+            strategic::merge(target, patch, schema_of(row)).map_err(strategic_error)?;
+        }
+        (_, patch @ Value::Object(_), value) => json_patch::merge(value, &patch),
+        (_, other, _) => {
+            return Err(Status::bad_request(format!(
+                "error decoding patch: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+                json_type(&other)
+            )));
+        }
+    }
+    let text = value.to_string();
+    Object::from_value(value).map_err(|why| not_an_object(&text, &why.to_string()))
+}
+
+/// What an object becomes by server-side apply; `old` is `None` when it is created by it. The body
+/// is YAML or JSON. 409 with the conflicting fields, unless `force`.
+pub fn apply(
+    row: &Resource,
+    old: Option<&Object>,
+    body: &[u8],
+    writer: &Writer<'_>,
+    force: bool,
+) -> Result<Object, Status> {
+    let yaml = |why: String| Status::bad_request(format!("error decoding YAML: {why}"));
+    let text = std::str::from_utf8(body).map_err(|why| yaml(why.to_string()))?;
+    let config: Value = serde_saphyr::from_str(text).map_err(|why| yaml(why.to_string()))?;
+    let Value::Object(mut config) = config else {
+        return Err(yaml("an object is needed".to_owned()));
+    };
+    let managed = config
+        .get("metadata")
+        .and_then(|one| one.get("managedFields"));
+    if managed.is_some_and(|one| one.as_array().is_none_or(|list| !list.is_empty())) {
+        return Err(Status::bad_request("metadata.managedFields must be nil"));
+    }
+    config.insert("apiVersion".to_owned(), row.api_version().into());
+    config.insert("kind".to_owned(), (*row.kind).into());
+    apply::apply(row, old, config, writer, force)
+}
+
+/// 422: an apply has to name its field manager.
+pub fn manager_required() -> Status {
+    let cause = Cause {
+        reason: "FieldValueRequired".to_owned(),
+        message: "Required value: is required for apply patch".to_owned(),
+        field: "fieldManager".to_owned(),
+    };
+    let message = format!(
+        "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: {}",
+        cause.message
+    );
+    Status::new(Reason::Invalid, message).with_details(Details {
+        group: "meta.k8s.io".to_owned(),
+        kind: "PatchOptions".to_owned(),
+        causes: vec![cause],
+        ..Details::default()
+    })
+}
+
+/// Notes in `managedFields` what a create, an update or a patch changed. To be called when `new` has
+/// its defaults, and before it is written. Does nothing when nothing was changed.
+pub fn track(row: &Resource, old: Option<&Object>, new: &mut Object, writer: &Writer<'_>) {
+    if writer.applied {
+        return;
+    }
+    let known = if new.meta.managed_fields.is_empty() {
+        old
+    } else {
+        Some(&*new)
+    };
+    let mut managers = Managers::read(known);
+    let schema = schema_of(row);
+    let (before, after) = changed_fields(row, old, new, writer);
+    let difference = Difference::between(&before, &after, schema);
+    if difference.changed.is_empty() && difference.removed.is_empty() {
+        if let Some(old) = old.filter(|_| new.meta.managed_fields.is_empty()) {
+            new.meta.managed_fields.clone_from(&old.meta.managed_fields);
+        }
+        return;
+    }
+    let mine = managers.take(writer, "Update", row);
+    managers.lose(&difference);
+    let mut fields = mine.map_or_else(Owned::default, |mine| mine.fields);
+    fields.subtract(&difference.removed);
+    fields.add(&difference.changed);
+    if !fields.is_empty() {
+        managers.put(Manager::new(
+            row,
+            writer,
+            "Update",
+            Some(writer.now),
+            fields,
+        ));
+    }
+    new.meta.managed_fields = managers.written();
+}
+
+/// The top-level fields that differ, of both states: most writes change only one.
+fn changed_fields(
+    row: &Resource,
+    old: Option<&Object>,
+    new: &Object,
+    writer: &Writer<'_>,
+) -> (Map<String, Value>, Map<String, Value>) {
+    let none = std::collections::BTreeMap::new();
+    let old_fields = old.map_or(&none, |old| &old.fields);
+    let wanted = |name: &str| match writer.subresource {
+        "status" => name == "status",
+        _ => name != "status" || !row.has("status"),
+    };
+    let read = |text: &str| serde_json::from_str(text).unwrap_or(Value::Null);
+    let (mut before, mut after) = (Map::new(), Map::new());
+    for (name, raw) in old_fields.iter().filter(|(name, _)| wanted(name)) {
+        if new.fields.get(name) != Some(raw) {
+            before.insert(name.to_string(), read(raw.text()));
+        }
+    }
+    for (name, raw) in new.fields.iter().filter(|(name, _)| wanted(name)) {
+        if old_fields.get(name) != Some(raw) {
+            after.insert(name.to_string(), read(raw.text()));
+        }
+    }
+    if writer.subresource != "status" {
+        let meta = |object: &Object| {
+            let mut meta = object.meta.clone();
+            meta.managed_fields.clear();
+            serde_json::to_value(meta).unwrap_or_default()
+        };
+        if let Some(old) = old {
+            before.insert("metadata".to_owned(), meta(old));
+        }
+        after.insert("metadata".to_owned(), meta(new));
+    }
+    (before, after)
+}
+
+fn schema_of(row: &Resource) -> Schema {
+    let builtin = Schema::of_kind(&row.api_version(), &row.kind);
+    builtin.unwrap_or_else(Schema::of_custom)
+}
+
+fn json_patch(value: &mut Value, operations: Vec<Value>) -> Result<(), Status> {
+    if operations.len() > MAX_OPERATIONS {
+        return Err(Status::new(
+            Reason::RequestEntityTooLarge,
+            format!(
+                "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
+                operations.len()
+            ),
+        ));
+    }
+    let operations: json_patch::Patch =
+        serde_json::from_value(Value::Array(operations)).map_err(|_| rejected())?;
+    json_patch::patch(value, &operations).map_err(|_| rejected())
+}
+
+/// 422 without causes: what a failed `test` gets, and any operation that cannot be done.
+fn rejected() -> Status {
+    let message = "the server rejected our request due to an error in our request";
+    Status::new(Reason::Invalid, message).with_details(Details::default())
+}
+
+fn strategic_error(why: strategic::BadPatch) -> Status {
+    use strategic::BadPatch;
+    match why {
+        BadPatch::PrimitiveList | BadPatch::RetainKeys | BadPatch::Order => {
+            Status::bad_request(why.to_string())
+        }
+        BadPatch::ListOfLists => rejected(),
+        BadPatch::NoMergeKey { .. } | BadPatch::Directive { .. } => {
+            Status::new(Reason::InternalError, why.to_string())
+        }
+    }
+}
+
+/// 422: after the patch it is no longer an object of its kind.
+fn not_an_object(text: &str, why: &str) -> Status {
+    let cause = Cause {
+        reason: "FieldValueInvalid".to_owned(),
+        message: format!("Invalid value: {text:?}: {why}"),
+        field: "patch".to_owned(),
+    };
+    let message = format!(" \"\" is invalid: patch: {}", cause.message);
+    Status::new(Reason::Invalid, message).with_details(Details {
+        causes: vec![cause],
+        ..Details::default()
+    })
+}
+
+fn json_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
