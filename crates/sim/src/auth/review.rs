@@ -2,8 +2,7 @@
 
 use super::rbac::{Rule, grants};
 use super::{Attributes, MASTERS, Tokens, User, authorize};
-use crate::resources::Resource;
-use crate::status::{Cause, Status};
+use crate::status::{Cause, Details, Reason, Status};
 use crate::store::Store;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -76,24 +75,19 @@ fn text<'a>(fields: &'a Value, name: &str) -> &'a str {
 
 /// 422 about a review.
 fn invalid(kind: &str, field: &str, reason: &str, message: &str) -> Status {
-    let row = Resource {
-        group: "authorization.k8s.io".into(),
-        version: "v1".into(),
-        kind: kind.into(),
-        plural: format!("{}s", kind.to_lowercase()).into(),
-        singular: kind.to_lowercase().into(),
-        short_names: Vec::new(),
-        namespaced: false,
-        subresources: Vec::new(),
-        in_all: false,
-        custom: false,
-    };
+    const GROUP: &str = "authorization.k8s.io";
+    let text = format!("{kind}.{GROUP} \"\" is invalid: {field}: {message}");
     let cause = Cause {
         reason: reason.to_owned(),
         message: message.to_owned(),
         field: field.to_owned(),
     };
-    Status::invalid(&row, "", vec![cause])
+    Status::new(Reason::Invalid, text).with_details(Details {
+        group: GROUP.to_owned(),
+        kind: kind.to_owned(),
+        causes: vec![cause],
+        ..Details::default()
+    })
 }
 
 fn subject_access(
