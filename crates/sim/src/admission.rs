@@ -72,7 +72,10 @@ pub fn update(
     }
     let (old, mut new) = cluster.merge(resource, object, part)?;
     patch::track(&row, Some(&old), &mut new, writer);
-    validate::update(resource, &row, &old, &new, part == Part::Status)?;
+    // A controller inside may have written it without defaults; that is no change.
+    let mut before = Object::clone(&old);
+    defaults::fill(resource, &mut before);
+    validate::update(resource, &row, &before, &new, part == Part::Status)?;
     if part == Part::Main {
         check(cluster, resource, Some(&old), &new)?;
     }

@@ -137,7 +137,7 @@ struct ObjectRef<'a> {
 
 /// `metav1.MicroTime`.
 fn micro(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+    format!("{at:.6}")
 }
 
 /// The line of a request, without its end.

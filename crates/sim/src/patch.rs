@@ -302,3 +302,265 @@ fn json_type(value: &Value) -> &'static str {
         Value::Object(_) => "object",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::{ResourceId, Resources, ids};
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn writer(manager: &str) -> Writer<'_> {
+        Writer {
+            manager,
+            subresource: "",
+            applied: false,
+            now: "2026-01-01T00:00:00Z".parse().unwrap(),
+        }
+    }
+
+    fn row(resource: ResourceId) -> Resource {
+        Resources::default().get(resource).clone()
+    }
+
+    fn map(data: Value) -> Value {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one", "namespace": "n"}, "data": data})
+    }
+
+    fn object(value: Value) -> Object {
+        Object::from_value(value).unwrap()
+    }
+
+    fn send(kind: PatchKind, body: &Value) -> Result<Value, Status> {
+        let old = object(map(json!({"a": "1"})));
+        let new = patched(
+            &row(ids::CONFIGMAPS),
+            &old,
+            kind,
+            body.to_string().as_bytes(),
+        )?;
+        Ok(new.to_value()["data"].clone())
+    }
+
+    fn applies(
+        old: Option<&Object>,
+        who: &str,
+        data: Value,
+        force: bool,
+    ) -> Result<Object, Status> {
+        let body = map(data).to_string();
+        apply(
+            &row(ids::CONFIGMAPS),
+            old,
+            body.as_bytes(),
+            &writer(who),
+            force,
+        )
+    }
+
+    fn owners(object: &Object) -> Vec<(String, String, Value)> {
+        let each = object.meta.managed_fields.iter();
+        each.map(|one| {
+            let fields = serde_json::from_str(one.fields_v1.as_ref().unwrap().text()).unwrap();
+            (one.manager.clone(), one.operation.clone(), fields)
+        })
+        .collect()
+    }
+
+    fn owner(name: &str, operation: &str, fields: Value) -> (String, String, Value) {
+        (name.to_owned(), operation.to_owned(), fields)
+    }
+
+    #[test]
+    fn json_patches_are_answered_as_the_recorded_server_does() {
+        let rejected = "the server rejected our request due to an error in our request";
+        let table = [
+            (
+                json!([{"op": "test", "path": "/data/a", "value": "1"}, {"op": "replace", "path": "/data/a", "value": "2"}]),
+                Ok(json!({"a": "2"})),
+            ),
+            (
+                json!([{"op": "test", "path": "/data/a", "value": "2"}]),
+                Err((422, rejected)),
+            ),
+            (
+                json!([{"op": "remove", "path": "/data/zz"}]),
+                Err((422, rejected)),
+            ),
+            (
+                json!([{"op": "jump", "path": "/data/zz"}]),
+                Err((422, rejected)),
+            ),
+            (
+                json!({"a": 1}),
+                Err((
+                    400,
+                    "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp",
+                )),
+            ),
+        ];
+        for (body, wanted) in table {
+            let got = send(PatchKind::Json, &body);
+            let got = got.map_err(|status| (status.code, status.message));
+            assert_eq!(
+                got,
+                wanted.map_err(|(code, text): (u16, &str)| (code, text.to_owned())),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn merge_patches_merge() {
+        let body = json!({"data": {"a": null, "b": "2"}});
+        assert_eq!(send(PatchKind::Merge, &body), Ok(json!({"b": "2"})));
+        assert_eq!(send(PatchKind::Strategic, &body), Ok(json!({"b": "2"})));
+        assert_eq!(send(PatchKind::Merge, &json!([])).unwrap_err().code, 400);
+    }
+
+    #[test]
+    fn content_types_name_the_kind_of_patch() {
+        let known = |custom, media| {
+            let row = Resource {
+                custom,
+                ..row(ids::CONFIGMAPS)
+            };
+            PatchKind::of(&row, media).map_err(|status| status.code)
+        };
+        assert_eq!(
+            known(false, "application/strategic-merge-patch+json"),
+            Ok(PatchKind::Strategic)
+        );
+        assert_eq!(
+            known(true, "application/strategic-merge-patch+json"),
+            Err(415)
+        );
+        assert_eq!(
+            known(true, "application/apply-patch+yaml; x"),
+            Ok(PatchKind::Apply)
+        );
+        assert_eq!(known(false, "application/json"), Err(415));
+    }
+
+    #[test]
+    fn managers_are_named_by_the_client() {
+        assert_eq!(manager_name(Some("me"), "kubectl/v1"), "me");
+        assert_eq!(
+            manager_name(None, "kubectl/v1.36.3 (linux/amd64)"),
+            "kubectl"
+        );
+        assert_eq!(manager_name(Some(""), ""), "unknown");
+    }
+
+    #[test]
+    fn appliers_share_fight_and_give_up_as_the_recorded_ones() {
+        let one = applies(None, "alice", json!({"a": "1", "b": "1"}), false).unwrap();
+        assert_eq!(
+            owners(&one),
+            [owner(
+                "alice",
+                "Apply",
+                json!({"f:data": {"f:a": {}, "f:b": {}}})
+            )]
+        );
+        let refused = applies(Some(&one), "bob", json!({"a": "2", "b": "2"}), false).unwrap_err();
+        assert_eq!(refused.code, 409);
+        assert_eq!(
+            refused.message,
+            "Apply failed with 2 conflicts: conflicts with \"alice\":\n- .data.a\n- .data.b"
+        );
+        let refused = applies(Some(&one), "bob", json!({"a": "2"}), false).unwrap_err();
+        assert_eq!(
+            refused.message,
+            "Apply failed with 1 conflict: conflict with \"alice\": .data.a"
+        );
+        let cause = &refused.details.unwrap().causes[0];
+        assert_eq!(
+            (cause.reason.as_str(), cause.field.as_str()),
+            ("FieldManagerConflict", ".data.a")
+        );
+        let forced = applies(Some(&one), "bob", json!({"a": "2"}), true).unwrap();
+        assert_eq!(
+            owners(&forced),
+            [
+                owner("alice", "Apply", json!({"f:data": {"f:b": {}}})),
+                owner("bob", "Apply", json!({"f:data": {"f:a": {}}})),
+            ]
+        );
+        let given = applies(Some(&forced), "alice", json!({}), false).unwrap();
+        assert_eq!(given.to_value()["data"], json!({"a": "2"}));
+        assert_eq!(
+            owners(&given)[0],
+            owner("alice", "Apply", json!({"f:data": {}}))
+        );
+    }
+
+    #[test]
+    fn an_update_takes_fields_and_an_apply_meets_it() {
+        let row = row(ids::CONFIGMAPS);
+        let old = applies(None, "bob", json!({"a": "2"}), false).unwrap();
+        let mut new = old.clone();
+        new.set("data", &json!({"a": "2", "c": "1"}));
+        track(&row, Some(&old), &mut new, &writer("kubectl-edit"));
+        assert_eq!(
+            owners(&new)[1],
+            owner("kubectl-edit", "Update", json!({"f:data": {"f:c": {}}}))
+        );
+        let refused = applies(Some(&new), "bob", json!({"a": "2", "c": "3"}), false).unwrap_err();
+        assert_eq!(
+            refused.message,
+            "Apply failed with 1 conflict: conflict with \"kubectl-edit\" using v1: .data.c"
+        );
+        let mut back = new.clone();
+        back.set("data", &json!({"a": "3"}));
+        track(&row, Some(&new), &mut back, &writer("other"));
+        assert_eq!(
+            owners(&back),
+            [owner("other", "Update", json!({"f:data": {"f:a": {}}}))]
+        );
+    }
+
+    #[test]
+    fn old_updaters_become_one() {
+        let row = row(ids::CONFIGMAPS);
+        let mut now = object(map(json!({})));
+        for index in 0..15 {
+            let old = now.clone();
+            let mut data: Map<String, Value> = now.field("data").unwrap();
+            data.insert(format!("k{index}"), json!("1"));
+            now.set("data", &data);
+            track(&row, Some(&old), &mut now, &writer(&format!("m{index:02}")));
+        }
+        let names: Vec<String> = owners(&now).into_iter().map(|(name, ..)| name).collect();
+        assert_eq!(names.len(), 10);
+        assert!(names.contains(&"ancient-changes".to_owned()));
+    }
+
+    fn data() -> impl Strategy<Value = Value> {
+        proptest::collection::btree_map("[a-d]", "[0-2]", 0..4).prop_map(|data| json!(data))
+    }
+
+    proptest! {
+        #[test]
+        fn the_same_apply_twice_changes_nothing(first in data(), second in data(), third in data()) {
+            let one = applies(None, "alice", first, true).unwrap();
+            let two = applies(Some(&one), "bob", second, true).unwrap();
+            let three = applies(Some(&two), "alice", third.clone(), true).unwrap();
+            let four = applies(Some(&three), "alice", third, false).unwrap();
+            prop_assert_eq!(four, three);
+        }
+
+        #[test]
+        fn no_body_makes_it_panic(body in "\\PC{0,60}", kind in 0..3_usize) {
+            let kind = [PatchKind::Json, PatchKind::Merge, PatchKind::Strategic][kind];
+            let old = object(map(json!({"a": "1"})));
+            let row = row(ids::CONFIGMAPS);
+            if let Err(status) = patched(&row, &old, kind, body.as_bytes()) {
+                prop_assert!(status.code >= 400);
+            }
+            if let Err(status) = apply(&row, Some(&old), body.as_bytes(), &writer("x"), false) {
+                prop_assert!(status.code >= 400);
+            }
+        }
+    }
+}

@@ -20,7 +20,7 @@ use serde_json::Value;
 pub fn create(resource: ResourceId, row: &Resource, object: &Object) -> Result<(), Status> {
     quantities(row, object)?;
     let mut errors = Errors::default();
-    meta::check(resource, row, object, &mut errors);
+    meta::check(resource, object, &mut errors);
     content(resource, object, &mut errors);
     finish(row, object, errors)
 }

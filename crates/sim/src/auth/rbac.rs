@@ -8,6 +8,8 @@ use crate::selector::LabelSelector;
 use crate::store::Store;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What the authorizer says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,9 +186,20 @@ pub(super) fn rules_of(store: &Store, role: &RoleRef, home: &str) -> Option<Vec<
     Some(rules(store, found))
 }
 
-/// The rules of a role, with those that it aggregates.
+/// The rules of a role, with those that it aggregates. An aggregated role may itself be an aggregate
+/// (`edit` takes in `view`).
 pub(super) fn rules(store: &Store, role: &Object) -> Vec<Rule> {
-    let mut rules: Vec<Rule> = list(role, "rules");
+    let mut seen = BTreeSet::new();
+    let mut found = Vec::new();
+    collect(store, role, &mut seen, &mut found);
+    found
+}
+
+fn collect(store: &Store, role: &Object, seen: &mut BTreeSet<Arc<str>>, found: &mut Vec<Rule>) {
+    if !seen.insert(Arc::clone(&role.meta.name)) {
+        return;
+    }
+    found.extend(list::<Rule>(role, "rules"));
     let aggregation: Value = role.field("aggregationRule").unwrap_or_default();
     let selectors = aggregation
         .get("clusterRoleSelectors")
@@ -197,18 +210,13 @@ pub(super) fn rules(store: &Store, role: &Object) -> Vec<Rule> {
         .filter_map(LabelSelector::from_value)
         .collect();
     if selectors.is_empty() {
-        return rules;
+        return;
     }
     for other in store.list(ids::CLUSTER_ROLES, None) {
-        let meant = selectors.iter().any(|one| one.matches(&other.meta.labels));
-        if meant && other.meta.name != role.meta.name {
-            // An aggregated role may itself be an aggregate (`edit` takes in `view`): one level of
-            // labels covers that, as every part carries the labels of all its wholes.
-            let parts: Vec<Rule> = list(other, "rules");
-            rules.extend(parts);
+        if selectors.iter().any(|one| one.matches(&other.meta.labels)) {
+            collect(store, other, seen, found);
         }
     }
-    rules
 }
 
 /// May the user do this?

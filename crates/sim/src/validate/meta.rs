@@ -3,14 +3,14 @@
 use super::field::Errors;
 use super::names;
 use crate::object::Object;
-use crate::resources::{Resource, ResourceId, ids};
+use crate::resources::{ResourceId, ids};
 use serde_json::Value;
 
 /// Most bytes of all annotations together.
 const MAX_ANNOTATIONS: usize = 256 * 1024;
 
 /// What a new object's metadata may be.
-pub(super) fn check(resource: ResourceId, row: &Resource, object: &Object, errors: &mut Errors) {
+pub(super) fn check(resource: ResourceId, object: &Object, errors: &mut Errors) {
     let meta = &object.meta;
     let rule: fn(&str) -> Vec<String> = match resource {
         ids::NAMESPACES => names::dns_label,
@@ -29,12 +29,6 @@ pub(super) fn check(resource: ResourceId, row: &Resource, object: &Object, error
         // What is generated from it begins with it: a dash or a dot at its end is fine.
         let whole = format!("{}a", meta.generate_name);
         errors.text("metadata.generateName", &meta.generate_name, &rule(&whole));
-    }
-    if row.namespaced && meta.namespace.is_empty() {
-        errors.required("metadata.namespace", "");
-    } else if row.namespaced {
-        let wrong = names::dns_label(&meta.namespace);
-        errors.text("metadata.namespace", &meta.namespace, &wrong);
     }
     check_labels(object, errors);
 }
