@@ -352,12 +352,13 @@ mod tests {
         }
     }
 
+    /// What is new comes before what only the server has, when no order is sent (`mergeSortedSlice`).
     #[test]
     fn primitive_lists_are_joined_and_values_taken_out() {
         let target = json!({"metadata": {"finalizers": ["a", "b"]}});
         let patch = json!({"metadata": {"finalizers": ["c"], "$deleteFromPrimitiveList/finalizers": ["a"]}});
         let result = patched(("v1", "Pod"), target, patch);
-        assert_eq!(result, Ok(json!({"metadata": {"finalizers": ["b", "c"]}})));
+        assert_eq!(result, Ok(json!({"metadata": {"finalizers": ["c", "b"]}})));
     }
 
     #[test]
