@@ -16,8 +16,8 @@ const UNIT: &str = "agent";
 /// How the agent is started. Timers are shortened by its own configuration, nothing else.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The optimised binary, as it is shipped, instead of the one with crash points.
-    pub release: bool,
+    /// The binary; none is the one with crash points that [`build`] makes.
+    pub binary: Option<PathBuf>,
     /// `AGENT_MODE`.
     pub mode: &'static str,
     /// `DRY_RUN`.
@@ -30,7 +30,7 @@ impl Settings {
     /// Repairs by itself.
     pub fn auto() -> Self {
         Self {
-            release: false,
+            binary: None,
             mode: "auto",
             dry_run: false,
             env: Self::short_timers(),
@@ -45,11 +45,11 @@ impl Settings {
         }
     }
 
-    /// The release build with the timers that it ships with. In `recommend` it is as without any
+    /// A binary with the timers that it ships with. In `recommend` it is as without any
     /// configuration; `auto` repairs.
-    pub fn shipped(mode: &'static str) -> Self {
+    pub fn shipped(binary: &Path, mode: &'static str) -> Self {
         Self {
-            release: true,
+            binary: Some(binary.to_owned()),
             mode,
             dry_run: mode != "auto",
             env: Vec::new(),
@@ -133,10 +133,14 @@ impl<'l> Agent<'l> {
                 .map(|(key, value)| format!("{key}={value}")),
         );
         argv.extend(env.iter().map(|(key, value)| format!("{key}={value}")));
-        argv.push(binary(self.settings.release)?.display().to_string());
+        argv.push(self.binary()?.display().to_string());
         argv.push("run".to_owned());
         self.lab.start_program(UNIT, argv)?;
         Ok(())
+    }
+
+    fn binary(&self) -> Result<PathBuf> {
+        self.settings.binary.clone().map_or_else(binary, Ok)
     }
 
     /// Asks it to stop, as Kubernetes does.
@@ -240,7 +244,7 @@ pub fn build() -> Result<PathBuf> {
     if !status.success() {
         bail!("the agent does not build");
     }
-    binary(false)
+    binary()
 }
 
 /// The agent's binary of this checkout as it is shipped: optimised, without crash points.
@@ -253,21 +257,17 @@ pub fn build_release() -> Result<PathBuf> {
     if !status.success() {
         bail!("the agent does not build");
     }
-    binary(true)
+    // xtask itself was built into a folder beside it.
+    let own = std::env::current_exe()?;
+    let target = own.parent().and_then(Path::parent);
+    let target = target.context("xtask lies in no target folder")?;
+    Ok(target.join("release/nightshift"))
 }
 
-/// The binary that was built last.
-pub fn binary(release: bool) -> Result<PathBuf> {
-    // xtask itself was built into the same folder, or beside the release folder.
+fn binary() -> Result<PathBuf> {
+    // xtask itself was built into the same folder.
     let own = std::env::current_exe()?;
-    let binary = if release {
-        let target = own.parent().and_then(Path::parent);
-        target
-            .context("xtask lies in no target folder")?
-            .join("release/nightshift")
-    } else {
-        own.with_file_name("nightshift")
-    };
+    let binary = own.with_file_name("nightshift");
     if !binary.exists() {
         bail!("{} is not built", binary.display());
     }
@@ -276,7 +276,7 @@ pub fn binary(release: bool) -> Result<PathBuf> {
 
 /// What `nightshift rbac --write` prints: the rights that the agent's account gets in the lab.
 pub fn rbac() -> Result<String> {
-    rbac_of(&binary(false)?)
+    rbac_of(&binary()?)
 }
 
 /// [`rbac`] of a certain binary.

@@ -13,6 +13,7 @@ mod stats;
 mod usage;
 mod world;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -37,6 +38,9 @@ pub struct Bench {
     /// How often each of the six real faults is repaired
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// Measures this binary instead of building one: to compare two versions
+    #[arg(long, value_name = "PATH")]
+    binary: Option<PathBuf>,
     /// Leave the lab up afterwards
     #[arg(long)]
     keep: bool,
@@ -90,12 +94,16 @@ const WATCHED: [(&str, &str); 15] = [
 pub fn run(bench: &Bench) -> Result<ExitCode> {
     let lab = Lab::here()?;
     let progress = Progress::new();
-    progress.doing("building the agent as it is shipped");
-    let binary = agent::build_release()?;
+    let binary = if let Some(binary) = &bench.binary {
+        binary.canonicalize()?
+    } else {
+        progress.doing("building the agent as it is shipped");
+        agent::build_release()?
+    };
     let was_up = lab.up(&progress)? == Up::Already;
     let measured = lab
         .install_agent(&agent::rbac_of(&binary)?)
-        .and_then(|_| measure(&lab, bench, &progress));
+        .and_then(|_| measure(&lab, bench, &binary, &progress));
     if !bench.keep && !was_up {
         lab.down(&progress)?;
     }
@@ -103,24 +111,27 @@ pub fn run(bench: &Bench) -> Result<ExitCode> {
 }
 
 /// In this order: the small cluster first, because it only grows.
-fn measure(lab: &Lab, bench: &Bench, progress: &Progress) -> Result<()> {
+fn measure(lab: &Lab, bench: &Bench, binary: &Path, progress: &Progress) -> Result<()> {
     let wanted = |part| bench.only.is_empty() || bench.only.contains(&part);
     if wanted(Part::Mitigation) {
         progress.doing("repairing six real faults");
-        show("Time to mitigation", &mitigation::run(lab, bench)?);
+        show("Time to mitigation", &mitigation::run(lab, bench, binary)?);
     }
     if wanted(Part::Scale) {
-        show("Memory and CPU", &scale::run(lab, bench, progress)?);
+        show("Memory and CPU", &scale::run(lab, bench, binary, progress)?);
     }
     if wanted(Part::Latency) {
         world::grow(lab, bench.pods(), progress)?;
         progress.doing("200 faults, one after the other");
-        show("Commit to the right incident", &latency::run(lab, bench)?);
+        show(
+            "Commit to the right incident",
+            &latency::run(lab, bench, binary)?,
+        );
     }
     if wanted(Part::Scan) {
         world::grow(lab, bench.pods(), progress)?;
         progress.doing("scanning");
-        show("Scan", &scan::run(lab)?);
+        show("Scan", &scan::run(lab, binary)?);
     }
     Ok(())
 }

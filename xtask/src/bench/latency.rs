@@ -1,6 +1,7 @@
 //! How long from the API server's commit of a fault until the agent's HTTP API shows an incident
 //! with the right class, owner and subject, with healthy change beside it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -24,7 +25,7 @@ const SETTLE: Duration = Duration::from_secs(10);
 pub(super) const CHURN_EVERY: Duration = Duration::from_millis(200);
 
 /// Measures, and returns lines for the table.
-pub(super) fn run(lab: &Lab, bench: &Bench) -> Result<Vec<String>> {
+pub(super) fn run(lab: &Lab, bench: &Bench, binary: &Path) -> Result<Vec<String>> {
     let mut random = StdRng::seed_from_u64(bench.seed);
     let targets = world::targets(lab)?;
     let faults = fault::plan(FAULTS, &targets, &world::nodes(lab)?, &mut random);
@@ -49,7 +50,7 @@ pub(super) fn run(lab: &Lab, bench: &Bench) -> Result<Vec<String>> {
         every: CHURN_EVERY,
         seed: bench.seed,
     };
-    let agent = Agent::start(lab, Settings::shipped("recommend"))?;
+    let agent = Agent::start(lab, Settings::shipped(binary, "recommend"))?;
     std::thread::sleep(SETTLE);
     let job = Job::Latency { faults, churn };
     let report = probe::send(lab, &job)?;

@@ -2,6 +2,7 @@
 //! the timers that the agent ships with; and how many were repaired without a person.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -33,8 +34,8 @@ struct Times {
 }
 
 /// Measures, and returns lines for the table.
-pub(super) fn run(lab: &Lab, bench: &Bench) -> Result<Vec<String>> {
-    let agent = Agent::start(lab, Settings::shipped("auto"))?;
+pub(super) fn run(lab: &Lab, bench: &Bench, binary: &Path) -> Result<Vec<String>> {
+    let agent = Agent::start(lab, Settings::shipped(binary, "auto"))?;
     let mut lines = vec![
         "| fault | runbook | right ending | incident shown after | ending reached after | verified and closed after |".to_owned(),
         "|---|---|---|---|---|---|".to_owned(),

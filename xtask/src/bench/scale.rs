@@ -1,5 +1,6 @@
 //! Memory and processor time of the agent in clusters of several sizes, at rest and with change.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -19,7 +20,12 @@ const WATCHED: Duration = Duration::from_secs(60);
 const MIB: u64 = 1024;
 
 /// Measures each size, and returns lines for the table. The world grows on the way.
-pub(super) fn run(lab: &Lab, bench: &Bench, progress: &Progress) -> Result<Vec<String>> {
+pub(super) fn run(
+    lab: &Lab,
+    bench: &Bench,
+    binary: &Path,
+    progress: &Progress,
+) -> Result<Vec<String>> {
     let mut sizes = vec![0, bench.pods().min(1000), bench.pods()];
     sizes.dedup();
     let mut lines = vec![
@@ -29,14 +35,14 @@ pub(super) fn run(lab: &Lab, bench: &Bench, progress: &Progress) -> Result<Vec<S
     for pods in sizes {
         world::grow(lab, pods, progress)?;
         progress.doing(&format!("watching the agent with {pods} fake pods"));
-        lines.push(one(lab, bench, pods)?);
+        lines.push(one(lab, bench, binary, pods)?);
     }
     Ok(lines)
 }
 
-fn one(lab: &Lab, bench: &Bench, pods: usize) -> Result<String> {
+fn one(lab: &Lab, bench: &Bench, binary: &Path, pods: usize) -> Result<String> {
     let start = Instant::now();
-    let agent = Agent::start(lab, Settings::shipped("recommend"))?;
+    let agent = Agent::start(lab, Settings::shipped(binary, "recommend"))?;
     let ready = start.elapsed();
     let process = agent.process().context("the agent has ended")?;
     std::thread::sleep(SETTLE);

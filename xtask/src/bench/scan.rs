@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,6 @@ use anyhow::{Context as _, Result, bail};
 use super::stats::Sample;
 use super::usage::Usage;
 use super::{WATCHED, world};
-use crate::agent;
 use crate::lab::{API_SERVER, Identity, Lab};
 
 /// Turns; each runs every contender once, another one first each time.
@@ -27,8 +27,8 @@ struct Contender {
 }
 
 /// Measures, and returns lines for the table.
-pub(super) fn run(lab: &Lab) -> Result<Vec<String>> {
-    let mut contenders = contenders(lab)?;
+pub(super) fn run(lab: &Lab, binary: &Path) -> Result<Vec<String>> {
+    let mut contenders = contenders(lab, binary)?;
     for turn in 0..=TURNS {
         contenders.rotate_left(1);
         for contender in &mut contenders {
@@ -64,7 +64,7 @@ pub(super) fn run(lab: &Lab) -> Result<Vec<String>> {
     Ok(lines)
 }
 
-fn contenders(lab: &Lab) -> Result<Vec<Contender>> {
+fn contenders(lab: &Lab, binary: &Path) -> Result<Vec<Contender>> {
     let contender = |name, command| Contender {
         name,
         command,
@@ -73,7 +73,7 @@ fn contenders(lab: &Lab) -> Result<Vec<Contender>> {
     };
     let config = lab.kubeconfig(Identity::Agent);
     let scan = {
-        let binary = agent::binary(true)?;
+        let binary = binary.to_owned();
         let net = lab.netns();
         let config = config.clone();
         move || {
@@ -120,7 +120,7 @@ fn contenders(lab: &Lab) -> Result<Vec<Contender>> {
     ])
 }
 
-fn entering(net: &std::path::Path) -> Command {
+fn entering(net: &Path) -> Command {
     let mut command = Command::new("nsenter");
     command.arg(format!("--net={}", net.display())).arg("--");
     command

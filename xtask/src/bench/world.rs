@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::fault::{Object, Target};
 use crate::lab::{FAKE, Lab, Progress};
 
-/// Fake nodes; one fault in five cordons one.
-const NODES: usize = 40;
+/// Fake nodes, each for 110 pods as by a kubelet's default; one fault in five cordons one.
+const NODES: usize = 60;
 /// The first so many pods have a namespace of their own, so that the world can grow.
 const FIRST: usize = 1000;
 const NAMESPACES: [&str; 2] = ["bench-a", "bench-b"];

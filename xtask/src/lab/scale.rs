@@ -89,11 +89,14 @@ impl Lab {
     /// Service, and waits until they run (some hundred a second).
     pub fn add_fake_pods(&self, namespace: &str, pods: usize) -> Result<()> {
         let deployments = pods.div_ceil(REPLICAS);
-        let mut objects = vec![json!({
+        let own = json!({
             "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace },
-        })];
-        objects.extend((0..deployments).flat_map(|n| fake_deployment(namespace, n)));
-        self.apply_within(LIMIT, &list(objects))
+        });
+        self.apply(&own.to_string())?;
+        let objects: Vec<Value> = (0..deployments)
+            .flat_map(|n| fake_deployment(namespace, n))
+            .collect();
+        self.apply_side_by_side(&objects)
             .context("cannot make fake pods")?;
         let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments");
         until("the fake pods to run", LIMIT, || {
@@ -112,6 +115,23 @@ impl Lab {
             } else {
                 Err(format!("{ready} of {wanted}"))
             })
+        })
+    }
+}
+
+impl Lab {
+    /// One kubectl sends one object after the other, and waits for each answer.
+    fn apply_side_by_side(&self, objects: &[Value]) -> Result<()> {
+        const CLIENTS: usize = 8;
+        let parts = objects.chunks(objects.len().div_ceil(CLIENTS).max(1));
+        std::thread::scope(|scope| {
+            let apply = |part: &[Value]| self.apply_within(LIMIT, &list(part.to_vec()));
+            let running: Vec<_> = parts.map(|part| scope.spawn(move || apply(part))).collect();
+            for client in running {
+                let applied = client.join();
+                applied.map_err(|_| anyhow::anyhow!("a client panicked"))??;
+            }
+            Ok(())
         })
     }
 }
