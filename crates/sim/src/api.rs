@@ -3,22 +3,30 @@
 //! Pure and synchronous: [`crate::server`] brings the requests and carries the answers.
 
 pub mod accept;
+mod bind;
 mod body;
 mod call;
 mod discovery;
+mod evict;
 mod list;
 mod openapi;
 mod other;
+mod patch;
 mod remove;
 mod render;
 pub mod request;
+mod review;
 pub mod route;
+mod scale;
 mod select;
+mod session;
 mod table;
+mod trail;
 mod view;
 pub mod watch;
 mod write;
 
+use crate::auth::User;
 use crate::cluster::Cluster;
 use crate::registry::Part;
 use crate::status::Status;
@@ -26,8 +34,12 @@ use axum::body::Bytes;
 use call::Call;
 use http::Method;
 use route::{Route, Target, not_allowed};
+use std::time::Duration;
+
+use session::{Session, Wish};
 
 pub use request::Request;
+pub use trail::Trail;
 pub use watch::{Cache, Next, Watch};
 
 /// An answer that is all there.
@@ -50,6 +62,8 @@ pub enum Answer {
     Whole(Whole),
     /// Goes on for a while.
     Watch(Box<Watch>),
+    /// Allowed to let so much time pass; whether time can be told is for the server to say.
+    Advance(Duration),
 }
 
 impl Answer {
@@ -85,53 +99,130 @@ impl Answer {
     }
 }
 
-/// Serves one request. The cluster's time is whoever calls's business.
-pub fn handle(cluster: &mut Cluster, request: &Request) -> Answer {
-    serve(cluster, request).unwrap_or_else(|status| Answer::refused(&status))
+/// A `Status` that says that it is done.
+pub fn success() -> Answer {
+    let done = serde_json::json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
+    });
+    Answer::json(200, done.to_string())
 }
 
-fn serve(cluster: &mut Cluster, request: &Request) -> Result<Answer, Status> {
-    match route::parse(&cluster.resources, &request.path)? {
-        Route::Objects(target) => objects(cluster, request, target),
-        Route::Review { .. } => Err(not_allowed()),
-        Route::Other(parts) => Ok(other::serve(cluster, request, &parts)),
+/// Serves one request, and notes it in the audit. The cluster's time is the caller's business.
+pub fn handle(cluster: &mut Cluster, request: &Request) -> Answer {
+    let route = route::parse(&cluster.resources, &request.path);
+    let wish = match &route {
+        Ok(route) => Wish::of(cluster, request, route),
+        Err(_) => Wish::of(cluster, request, &Route::Other(Vec::new())),
+    };
+    let mut session = Session::new(cluster, wish);
+    let result = session
+        .enter(cluster, request)
+        .and_then(|user| serve(cluster, request, route?, user));
+    let (answer, refusal) = match result {
+        Ok(answer) => (answer, None),
+        Err(status) => (Answer::refused(&status), Some(status)),
+    };
+    session.audit(cluster, request, &answer, refusal.as_ref());
+    answer
+}
+
+fn serve(
+    cluster: &mut Cluster,
+    request: &Request,
+    route: Route,
+    user: User,
+) -> Result<Answer, Status> {
+    match route {
+        Route::Objects(target) => objects(cluster, request, target, user),
+        Route::Review {
+            plural, namespace, ..
+        } => {
+            let namespace = namespace.unwrap_or_default();
+            review::create(cluster, request, &user, (plural, &namespace))
+        }
+        Route::Other(parts) => other::serve(cluster, request, &parts),
     }
 }
 
-fn objects(cluster: &mut Cluster, request: &Request, target: Target) -> Result<Answer, Status> {
-    let call = Call::new(cluster, request, target)?;
-    let part = match call.target.subresource.as_deref() {
-        None => Part::Main,
-        Some("status") if call.row.has("status") => Part::Status,
-        Some(_) => return Err(route::unknown_resource()),
-    };
+fn objects(
+    cluster: &mut Cluster,
+    request: &Request,
+    target: Target,
+    user: User,
+) -> Result<Answer, Status> {
+    let call = Call::new(cluster, request, target, user)?;
+    match call.target.subresource.as_deref() {
+        None => main(cluster, &call),
+        Some(name) if call.row.has(name) => subresource(cluster, &call, name),
+        Some(_) => Err(route::unknown_resource()),
+    }
+}
+
+/// The verbs on objects and collections.
+fn main(cluster: &mut Cluster, call: &Call<'_>) -> Result<Answer, Status> {
     let named = call.target.name.is_some();
-    match (&request.method, named) {
-        (&Method::GET, false) if request.query.flag("watch") => {
-            Ok(Answer::Watch(Box::new(Watch::new(cluster, &call)?)))
-        }
-        (&Method::GET, true) if request.query.flag("watch") => {
-            Ok(Answer::Watch(Box::new(Watch::new(cluster, &call)?)))
+    match (&call.request.method, named) {
+        (&Method::GET, _) if call.request.query.flag("watch") => {
+            Ok(Answer::Watch(Box::new(Watch::new(cluster, call)?)))
         }
         (&Method::GET, false) => {
-            let page = list::page(cluster, &call)?;
+            let page = list::page(cluster, call)?;
             let shown: Vec<_> = page.objects.iter().map(|one| call.view.show(one)).collect();
-            Ok(Answer::json(
-                200,
-                call.renderer(cluster).list(&shown, &page.meta),
-            ))
+            let text = call.renderer(cluster).list(&shown, &page.meta);
+            Ok(Answer::json(200, text))
         }
-        (&Method::GET, true) => {
-            let object = call.current(cluster)?;
-            Ok(call.object(cluster, 200, &object))
-        }
-        (&Method::POST, false) => write::create(cluster, &call),
-        (&Method::PUT, true) => write::update(cluster, &call, part),
-        (&Method::DELETE, true) if part == Part::Main => remove::delete(cluster, &call),
-        (&Method::DELETE, false) => remove::delete_collection(cluster, &call),
+        (&Method::GET, true) => get(cluster, call),
+        (&Method::POST, false) => write::create(cluster, call),
+        (&Method::PUT, true) => write::update(cluster, call, Part::Main),
+        (&Method::PATCH, true) => patch::serve(cluster, call, Part::Main),
+        (&Method::DELETE, true) => remove::delete(cluster, call),
+        (&Method::DELETE, false) => remove::delete_collection(cluster, call),
         _ => Err(not_allowed()),
     }
 }
+
+/// The verbs on subresources.
+fn subresource(cluster: &mut Cluster, call: &Call<'_>, name: &str) -> Result<Answer, Status> {
+    match (name, &call.request.method) {
+        ("scale", &Method::GET) => scale::get(cluster, call),
+        ("scale", &Method::PUT) => scale::update(cluster, call),
+        ("scale", &Method::PATCH) => patch::serve_scale(cluster, call),
+        ("eviction", &Method::POST) => evict::create(cluster, call),
+        ("binding", &Method::POST) => bind::create(cluster, call),
+        ("token", &Method::POST) => review::token(cluster, call),
+        ("finalize", &Method::PUT) => bind::finalize(cluster, call),
+        ("exec" | "attach" | "portforward" | "proxy", _) => Err(refuse_connection(call, name)),
+        ("status" | "ephemeralcontainers" | "resize", &Method::GET) => get(cluster, call),
+        ("status", &Method::PUT) => write::update(cluster, call, Part::Status),
+        ("status", &Method::PATCH) => patch::serve(cluster, call, Part::Status),
+        ("ephemeralcontainers" | "resize", &Method::PUT) => {
+            write::update(cluster, call, Part::Main)
+        }
+        ("ephemeralcontainers" | "resize", &Method::PATCH) => {
+            patch::serve(cluster, call, Part::Main)
+        }
+        _ => Err(not_allowed()),
+    }
+}
+
+fn get(cluster: &Cluster, call: &Call<'_>) -> Result<Answer, Status> {
+    let object = call.current(cluster)?;
+    Ok(call.object(cluster, 200, &object))
+}
+
+/// Nothing runs in a simulated container that one could talk to.
+fn refuse_connection(call: &Call<'_>, name: &str) -> Status {
+    if call.request.upgrade || name == "proxy" {
+        let kind = call.row.kind.to_lowercase();
+        return Status::bad_request(format!(
+            "{name} is not possible: nothing runs in this simulated {kind}"
+        ));
+    }
+    Status::bad_request("Upgrade request required")
+}
+
+#[cfg(test)]
+mod tests;
 
 #[cfg(test)]
 pub(crate) mod testing {
@@ -139,18 +230,14 @@ pub(crate) mod testing {
 
     use super::*;
 
-    /// A request without a body.
+    /// A request of the administrator.
     pub(crate) fn request(method: Method, url: &str, body: &str) -> Request {
-        let (path, query) = url.split_once('?').unwrap_or((url, ""));
         Request {
-            method,
-            path: path.to_owned(),
-            query: request::Query::parse(query),
-            accept: String::new(),
             content_type: "application/json".to_owned(),
             user_agent: "test/1".to_owned(),
-            token: None,
+            token: Some("admin".to_owned()),
             body: Bytes::copy_from_slice(body.as_bytes()),
+            ..Request::to(method, url)
         }
     }
 

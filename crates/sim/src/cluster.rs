@@ -1,5 +1,7 @@
 //! One simulated cluster: the store, the time, and the work that is due.
 
+use crate::api::Trail;
+use crate::auth::{self, Tokens, User};
 use crate::controllers::{self, Controller};
 use crate::events::Recorder;
 use crate::kubelet::machines::Machines;
@@ -34,6 +36,10 @@ pub struct Cluster {
     pub(crate) recorder: Recorder,
     /// The nodes as machines.
     pub(crate) machines: Machines,
+    /// Whose token is whose.
+    pub tokens: Tokens,
+    /// What was asked of the API.
+    pub audit: Trail,
     now: Timestamp,
     rng: StdRng,
     /// Taken out while it runs, so that it can be given the cluster.
@@ -77,6 +83,11 @@ impl Cluster {
     pub fn new(seed: u64, start: Timestamp) -> Self {
         let mut cluster = Self::with(seed, start, controllers::all());
         cluster.create_system_objects();
+        for (resource, object) in auth::bootstrap() {
+            // They have names of their own, and the store is empty.
+            let created = cluster.create(resource, object);
+            debug_assert!(created.is_ok(), "{created:?}");
+        }
         cluster
     }
 
@@ -94,6 +105,8 @@ impl Cluster {
             store: Store::default(),
             recorder: Recorder::default(),
             machines: Machines::default(),
+            tokens: Tokens::default(),
+            audit: Trail::default(),
             now: start,
             rng: StdRng::seed_from_u64(seed),
             controllers: Vec::new(),
@@ -103,6 +116,12 @@ impl Cluster {
             sequence: 0,
             nudged: Vec::new(),
         }
+    }
+
+    /// Lets whoever has this token do everything.
+    pub fn add_administrator(&mut self, token: &str) {
+        let user = User::new("kubernetes-admin", &[auth::MASTERS]);
+        self.tokens.add(token, user, None);
     }
 
     /// The present moment.

@@ -99,8 +99,15 @@ pub(crate) fn scale_paths(cluster: &Cluster, row: &Resource) -> Option<ScalePath
     version(cluster, row)?.subresources.scale
 }
 
+/// To be called after each write: a definition takes effect.
+pub(crate) fn written(cluster: &mut Cluster, resource: ResourceId, object: &Object) {
+    if resource == ids::CUSTOM_RESOURCE_DEFINITIONS {
+        serve(cluster, object);
+    }
+}
+
 /// Serves what a definition defines, and stops serving versions that it no longer has.
-pub(crate) fn serve(cluster: &mut Cluster, definition: &Object) {
+fn serve(cluster: &mut Cluster, definition: &Object) {
     let spec: Spec = definition.spec();
     // The version that is stored comes first: its id is that of the objects.
     let mut versions = spec.versions.clone();

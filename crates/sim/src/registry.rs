@@ -2,10 +2,10 @@
 //! identity, versions, generations, what belongs to `status`, and how an object goes away.
 
 use crate::cluster::Cluster;
-use crate::custom;
 use crate::object::{Key, Meta, Object};
 use crate::resources::{Resource, ResourceId, ids};
 use crate::status::{Details, Reason, Status};
+use crate::{custom, defaults};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -71,19 +71,17 @@ impl Cluster {
         resource: ResourceId,
         mut object: Object,
     ) -> Result<Arc<Object>, Status> {
+        defaults::fill(resource, &mut object);
+        if !object.fields.contains_key("status") {
+            defaults::begin(resource, &mut object);
+        }
         self.prepare(resource, &mut object)?;
-        if resource == ids::CUSTOM_RESOURCE_DEFINITIONS {
-            let status = custom::status(self, &object);
-            object.set("status", &status);
-        }
         let written = self.store.put(resource, object);
-        if resource == ids::CUSTOM_RESOURCE_DEFINITIONS {
-            custom::serve(self, &written);
-        }
+        custom::written(self, resource, &written);
         Ok(written)
     }
 
-    /// All of [`Cluster::create`] but the write: what a dry run answers.
+    /// Name, uid, times and generation of a new object, and what depends on them.
     pub fn prepare(&mut self, resource: ResourceId, object: &mut Object) -> Result<(), Status> {
         let row = self.resources.get(resource).clone();
         if object.meta.name.is_empty() && !object.meta.generate_name.is_empty() {
@@ -102,7 +100,11 @@ impl Cluster {
         meta.deletion_timestamp = None;
         meta.deletion_grace_period_seconds = None;
         meta.generation = u64::from(has_generation(&row));
-        crate::defaults::identify(resource, object);
+        defaults::identify(resource, object);
+        if resource == ids::CUSTOM_RESOURCE_DEFINITIONS {
+            let status = custom::status(self, object);
+            object.set("status", &status);
+        }
         Ok(())
     }
 
@@ -127,9 +129,7 @@ impl Cluster {
         if done {
             return Ok(self.remove(&key).unwrap_or(written));
         }
-        if resource == ids::CUSTOM_RESOURCE_DEFINITIONS {
-            custom::serve(self, &written);
-        }
+        custom::written(self, resource, &written);
         Ok(written)
     }
 
@@ -466,12 +466,12 @@ mod tests {
         let mut sent = both.clone();
         sent.meta.resource_version = 0;
         let main = cluster.update(ids::DEPLOYMENTS, both, Part::Main).unwrap();
-        assert!(!main.fields.contains_key("status"));
+        assert_eq!(main.fields.get("status"), first.fields.get("status"));
         assert_eq!(main.meta.generation, 2);
         let status = cluster
             .update(ids::DEPLOYMENTS, sent, Part::Status)
             .unwrap();
-        assert!(status.fields.contains_key("status"));
+        assert_ne!(status.fields.get("status"), first.fields.get("status"));
         assert_eq!(status.meta.generation, 2);
     }
 

@@ -156,6 +156,14 @@ impl Server {
                 }
                 response
             }
+            Answer::Advance(duration) => {
+                let done = self.advance(duration);
+                self.carry(if done {
+                    api::success()
+                } else {
+                    Answer::refused(&goes_by_itself())
+                })
+            }
             Answer::Watch(watch) => response(200, "application/json", body::watch(self, *watch)),
         }
     }
@@ -168,6 +176,13 @@ fn response(code: u16, content_type: &'static str, body: Body) -> Response<Body>
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
+}
+
+fn goes_by_itself() -> Status {
+    Status::new(
+        Reason::Conflict,
+        "the time of this cluster goes by itself: only virtual time can be told",
+    )
 }
 
 fn unreadable(why: &(dyn Error + Send + Sync + 'static)) -> Status {
@@ -198,3 +213,6 @@ where
         Box::pin(async move { Ok(server.respond(request).await) })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,9 +7,11 @@ use super::request::Request;
 use super::route::Target;
 use super::select::Selection;
 use super::view::View;
+use crate::auth::User;
 use crate::cluster::Cluster;
 use crate::custom;
 use crate::object::Object;
+use crate::patch::{Writer, manager_name};
 use crate::resources::Resource;
 use crate::status::Status;
 use std::sync::Arc;
@@ -29,6 +31,10 @@ pub(super) struct Call<'request> {
     pub(super) selection: Selection,
     /// Wanted shape of the answer.
     pub(super) shape: Shape,
+    /// Who asks.
+    pub(super) user: User,
+    /// Field manager.
+    pub(super) manager: String,
 }
 
 impl<'request> Call<'request> {
@@ -37,6 +43,7 @@ impl<'request> Call<'request> {
         cluster: &Cluster,
         request: &'request Request,
         target: Target,
+        user: User,
     ) -> Result<Self, Status> {
         let resources = &cluster.resources;
         let row = resources.get(target.shown).clone();
@@ -46,8 +53,10 @@ impl<'request> Call<'request> {
             view: View::of(resources, &target),
             selection: Selection::parse(&request.query, stored)?,
             shape: accept::shape(request)?,
+            manager: manager_name(request.query.get("fieldManager"), &request.user_agent),
             row,
             target,
+            user,
         })
     }
 
@@ -70,6 +79,21 @@ impl<'request> Call<'request> {
     pub(super) fn object(&self, cluster: &Cluster, code: u16, object: &Arc<Object>) -> Answer {
         let shown = self.view.show(object);
         Answer::json(code, self.renderer(cluster).one(&shown))
+    }
+
+    /// Who writes, for `managedFields`.
+    pub(super) fn writer<'name>(
+        &'name self,
+        cluster: &Cluster,
+        subresource: &'name str,
+        applied: bool,
+    ) -> Writer<'name> {
+        Writer {
+            manager: &self.manager,
+            subresource,
+            applied,
+            now: cluster.now_seconds(),
+        }
     }
 
     /// Name of the object that the path names.

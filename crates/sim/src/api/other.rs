@@ -4,19 +4,47 @@ use super::request::Request;
 use super::route::not_allowed;
 use super::{Answer, discovery, openapi};
 use crate::cluster::Cluster;
+use crate::status::Status;
 use http::Method;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// The Kubernetes that is followed.
 pub(super) const VERSION: &str = "v1.36.3";
 
+/// A request lets at most so much time pass: a week.
+const MAX_SECONDS: u64 = 7 * 24 * 3600;
+
 /// Serves such a path.
-pub(super) fn serve(cluster: &Cluster, request: &Request, parts: &[String]) -> Answer {
+pub(super) fn serve(
+    cluster: &Cluster,
+    request: &Request,
+    parts: &[String],
+) -> Result<Answer, Status> {
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-    if !matches!(request.method, Method::GET | Method::HEAD) {
-        return Answer::refused(&not_allowed());
+    if request.method == Method::POST && parts == ["sim", "advance"] {
+        return advance(request);
     }
-    let found = match parts.as_slice() {
+    if !matches!(request.method, Method::GET | Method::HEAD) {
+        return Err(not_allowed());
+    }
+    Ok(read(cluster, request, &parts))
+}
+
+/// `POST /sim/advance?seconds=N`.
+fn advance(request: &Request) -> Result<Answer, Status> {
+    let seconds = request.query.number("seconds")?.unwrap_or(0);
+    let seconds = u64::try_from(seconds)
+        .ok()
+        .filter(|seconds| (1..=MAX_SECONDS).contains(seconds));
+    let seconds = seconds.ok_or_else(|| {
+        Status::bad_request(format!("seconds: must be between 1 and {MAX_SECONDS}"))
+    })?;
+    Ok(Answer::Advance(Duration::from_secs(seconds)))
+}
+
+fn read(cluster: &Cluster, request: &Request, parts: &[&str]) -> Answer {
+    let found = match parts {
         ["healthz" | "livez" | "readyz", ..] => return Answer::text(200, "ok"),
         ["version"] => Some(version()),
         [] => Some(json!({"paths": paths(cluster)})),

@@ -27,6 +27,9 @@ const RETURN_DELETED: [ResourceId; 12] = [
     ids::VOLUME_ATTACHMENTS,
 ];
 
+/// Namespaces that are never deleted (admission plugin `NamespaceLifecycle`).
+const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
+
 /// Deletes one object.
 pub(super) fn delete(cluster: &mut Cluster, call: &Call<'_>) -> Result<Answer, Status> {
     let (options, dry_run) = options(call)?;
@@ -69,6 +72,11 @@ fn remove(
     options: &DeleteOptions,
     dry_run: bool,
 ) -> Result<Deleted, Status> {
+    let name = call.name();
+    if call.target.stored == ids::NAMESPACES && IMMORTAL.contains(&name) {
+        let why = "this namespace may not be deleted";
+        return Err(Status::forbidden(&call.row, name, why));
+    }
     if dry_run {
         return cluster.try_delete(&call.target.key(), options);
     }

@@ -2,8 +2,8 @@
 
 use crate::status::{Cause, Details, Reason, Status};
 use axum::body::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, Method};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, UPGRADE, USER_AGENT};
+use http::{HeaderMap, HeaderName, Method};
 
 /// One request, as far as the API looks at it.
 #[derive(Clone, Debug)]
@@ -20,6 +20,10 @@ pub struct Request {
     pub content_type: String,
     /// `User-Agent`; its first part names the field manager where none is given.
     pub user_agent: String,
+    /// The client wants to go on with another protocol.
+    pub upgrade: bool,
+    /// As whom the client wants to act: a user's name and groups.
+    pub impersonate: Option<(String, Vec<String>)>,
     /// Bearer token.
     pub token: Option<String>,
     /// The body.
@@ -27,6 +31,31 @@ pub struct Request {
 }
 
 impl Request {
+    /// A request without headers and body.
+    pub fn to(method: Method, url: &str) -> Self {
+        let (path, query) = url.split_once('?').unwrap_or((url, ""));
+        Self {
+            method,
+            path: path.to_owned(),
+            query: Query::parse(query),
+            accept: String::new(),
+            content_type: String::new(),
+            user_agent: String::new(),
+            upgrade: false,
+            impersonate: None,
+            token: None,
+            body: Bytes::new(),
+        }
+    }
+
+    /// Path and query, as they were sent.
+    pub fn uri(&self) -> String {
+        if self.query.raw.is_empty() {
+            return self.path.clone();
+        }
+        format!("{}?{}", self.path, self.query.raw)
+    }
+
     /// A request from the head of an HTTP request and its body.
     pub fn new(head: &http::request::Parts, body: Bytes) -> Self {
         let authorization = header(&head.headers, AUTHORIZATION);
@@ -34,27 +63,22 @@ impl Request {
             .split_once(' ')
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim().to_owned());
+        let user = header(&head.headers, HeaderName::from_static("impersonate-user"));
+        let groups = head.headers.get_all("impersonate-group").iter();
+        let groups: Vec<String> = groups
+            .filter_map(|group| Some(group.to_str().ok()?.to_owned()))
+            .collect();
+        let path_and_query = head.uri.path_and_query().map_or("/", |both| both.as_str());
         Self {
-            method: head.method.clone(),
-            path: head.uri.path().to_owned(),
-            query: Query::parse(head.uri.query().unwrap_or_default()),
             accept: header(&head.headers, ACCEPT),
             content_type: header(&head.headers, CONTENT_TYPE),
             user_agent: header(&head.headers, USER_AGENT),
+            upgrade: head.headers.contains_key(UPGRADE),
+            impersonate: (!user.is_empty() || !groups.is_empty()).then_some((user, groups)),
             token,
             body,
+            ..Self::to(head.method.clone(), path_and_query)
         }
-    }
-
-    /// Who is written into `managedFields`: `fieldManager`, or the program's name.
-    pub fn manager(&self) -> &str {
-        let named = self.query.get("fieldManager").filter(|one| !one.is_empty());
-        let program = self.user_agent.split('/').next().unwrap_or_default();
-        named.unwrap_or(if program.is_empty() {
-            "unknown"
-        } else {
-            program
-        })
     }
 
     /// Is it a trial? Any value of `dryRun` but `All` is refused, in the name of these options
@@ -101,7 +125,7 @@ pub fn invalid_options(options: &str, field: &str, reason: &str, message: String
     })
 }
 
-fn header(headers: &HeaderMap, name: http::HeaderName) -> String {
+fn header(headers: &HeaderMap, name: HeaderName) -> String {
     let all: Vec<&str> = headers
         .get_all(name)
         .iter()
@@ -112,20 +136,23 @@ fn header(headers: &HeaderMap, name: http::HeaderName) -> String {
 
 /// Parameters in the order they were sent.
 #[derive(Clone, Debug, Default)]
-pub struct Query(Vec<(String, String)>);
+pub struct Query {
+    raw: String,
+    pairs: Vec<(String, String)>,
+}
 
 impl Query {
     /// Reads `a=b&c=d`. What is no UTF-8 after decoding is replaced by U+FFFD.
     pub fn parse(text: &str) -> Self {
         let pairs = text.split('&').filter(|pair| !pair.is_empty());
-        Self(
-            pairs
-                .map(|pair| {
-                    let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-                    (decode(name, true), decode(value, true))
-                })
-                .collect(),
-        )
+        let decoded = pairs.map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode(name, true), decode(value, true))
+        });
+        Self {
+            raw: text.to_owned(),
+            pairs: decoded.collect(),
+        }
     }
 
     /// The first value of a parameter.
@@ -135,7 +162,7 @@ impl Query {
 
     /// Every value of a parameter.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.0
+        self.pairs
             .iter()
             .filter(move |(one, _)| one == name)
             .map(|(_, value)| value.as_str())

@@ -3,37 +3,34 @@
 use super::request::Query;
 use crate::object::Object;
 use crate::resources::Resource;
+use crate::selector::{FieldSelector, LabelSelector};
 use crate::status::Status;
 
-/// What a request selects: an object by its name, or everything.
+/// Both selectors of a request.
 #[derive(Clone, Debug)]
 pub(super) struct Selection {
-    name: Option<String>,
+    labels: LabelSelector,
+    fields: FieldSelector,
 }
 
 impl Selection {
     /// Reads `labelSelector` and `fieldSelector`.
-    pub(super) fn parse(query: &Query, _row: &Resource) -> Result<Self, Status> {
+    pub(super) fn parse(query: &Query, row: &Resource) -> Result<Self, Status> {
         let labels = query.get("labelSelector").unwrap_or_default();
         let fields = query.get("fieldSelector").unwrap_or_default();
-        let name = fields.strip_prefix("metadata.name=");
-        if !labels.is_empty() || (name.is_none() && !fields.is_empty()) {
-            return Err(Status::bad_request("this selector is not supported"));
-        }
         Ok(Self {
-            name: name.map(str::to_owned),
+            labels: LabelSelector::parse(labels)?,
+            fields: FieldSelector::parse(row, fields)?,
         })
     }
 
     /// Does it pick this object?
     pub(super) fn matches(&self, object: &Object) -> bool {
-        self.name
-            .as_deref()
-            .is_none_or(|name| *name == *object.meta.name)
+        self.labels.matches(&object.meta.labels) && self.fields.matches(object)
     }
 
     /// Does it pick everything?
     pub(super) fn is_everything(&self) -> bool {
-        self.name.is_none()
+        self.labels.is_everything() && self.fields.is_everything()
     }
 }

@@ -8,13 +8,44 @@ use crate::object::Object;
 use crate::registry::Part;
 use crate::resources::{Resource, ids};
 use crate::status::{Cause, Details, Reason, Status};
+use crate::{admission, auth, custom};
 use std::sync::Arc;
+
+/// How an object is written.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mode {
+    /// Only say what it would become.
+    pub(super) dry_run: bool,
+    /// It was made by server-side apply: its managers are noted already.
+    pub(super) applied: bool,
+}
+
+impl Mode {
+    /// As it is sent.
+    pub(super) fn sent(dry_run: bool) -> Self {
+        Self {
+            dry_run,
+            applied: false,
+        }
+    }
+}
 
 /// Creates an object.
 pub(super) fn create(cluster: &mut Cluster, call: &Call<'_>) -> Result<Answer, Status> {
     let dry_run = call.request.dry_run("CreateOptions")?;
     let value = body::object(call.request, &call.row)?;
-    let mut object = body::parse(value, &call.row)?;
+    let object = body::parse(value, &call.row)?;
+    let written = add(cluster, call, object, Mode::sent(dry_run))?;
+    Ok(call.object(cluster, 201, &written))
+}
+
+/// Adds a new object, sent by a client or made by server-side apply.
+pub(super) fn add(
+    cluster: &mut Cluster,
+    call: &Call<'_>,
+    mut object: Object,
+    mode: Mode,
+) -> Result<Arc<Object>, Status> {
     place(&mut object, call)?;
     let sent_version = object.meta.resource_version;
     let stored = cluster.resources.get(call.target.stored).clone();
@@ -29,13 +60,14 @@ pub(super) fn create(cluster: &mut Cluster, call: &Call<'_>) -> Result<Answer, S
             "resourceVersion should not be set on objects to be created",
         ));
     }
-    let written = if dry_run {
-        cluster.prepare(call.target.stored, &mut object)?;
-        Arc::new(object)
-    } else {
-        cluster.create(call.target.stored, object)?
-    };
-    Ok(call.object(cluster, 201, &written))
+    let resource = call.target.stored;
+    auth::check_escalation(cluster, resource, &object, &call.user)?;
+    let writer = call.writer(cluster, "", mode.applied);
+    let written = admission::create(cluster, resource, object, &writer, mode.dry_run)?;
+    if !mode.dry_run {
+        custom::written(cluster, resource, &written);
+    }
+    Ok(written)
 }
 
 /// Replaces an object, or its status.
@@ -43,7 +75,7 @@ pub(super) fn update(cluster: &mut Cluster, call: &Call<'_>, part: Part) -> Resu
     let dry_run = call.request.dry_run("UpdateOptions")?;
     let value = body::object(call.request, &call.row)?;
     let object = body::parse(value, &call.row)?;
-    let written = replace(cluster, call, object, part, dry_run)?;
+    let written = replace(cluster, call, object, part, Mode::sent(dry_run))?;
     Ok(call.object(cluster, 200, &written))
 }
 
@@ -53,7 +85,7 @@ pub(super) fn replace(
     call: &Call<'_>,
     mut object: Object,
     part: Part,
-    dry_run: bool,
+    mode: Mode,
 ) -> Result<Arc<Object>, Status> {
     place(&mut object, call)?;
     let stored = cluster.resources.get(call.target.stored).clone();
@@ -70,11 +102,17 @@ pub(super) fn replace(
             }],
         ));
     }
-    let (_, new) = cluster.merge(call.target.stored, object, part)?;
-    if dry_run {
-        return Ok(Arc::new(new));
-    }
-    cluster.update(call.target.stored, new, part)
+    auth::check_escalation(cluster, call.target.stored, &object, &call.user)?;
+    let subresource = call.target.subresource.as_deref().unwrap_or_default();
+    let writer = call.writer(cluster, subresource, mode.applied);
+    admission::update(
+        cluster,
+        call.target.stored,
+        object,
+        part,
+        &writer,
+        mode.dry_run,
+    )
 }
 
 /// Kinds that are never updated unconditionally (`AllowUnconditionalUpdate` of their strategy).
