@@ -24,7 +24,8 @@ struct Names {
     plural: String,
     singular: String,
     kind: String,
-    list_kind: String,
+    #[serde(rename = "listKind")]
+    list: String,
     short_names: Vec<Arc<str>>,
     categories: Vec<String>,
 }
@@ -48,14 +49,17 @@ struct Subresources {
 
 /// Where a custom resource keeps what a Scale shows.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default)]
 pub(crate) struct ScalePaths {
     /// Wished replicas.
-    pub(crate) spec_replicas_path: String,
+    #[serde(rename = "specReplicasPath")]
+    pub(crate) wished: String,
     /// Observed replicas.
-    pub(crate) status_replicas_path: String,
+    #[serde(rename = "statusReplicasPath")]
+    pub(crate) observed: String,
     /// Selector as text.
-    pub(crate) label_selector_path: Option<String>,
+    #[serde(rename = "labelSelectorPath")]
+    pub(crate) selector: Option<String>,
 }
 
 /// A column of `kubectl get`.
@@ -182,7 +186,7 @@ pub(crate) fn status(cluster: &Cluster, definition: &Object) -> Value {
         "plural": spec.names.plural,
         "singular": if spec.names.singular.is_empty() { spec.names.kind.to_lowercase() } else { spec.names.singular.clone() },
         "kind": spec.names.kind,
-        "listKind": if spec.names.list_kind.is_empty() { format!("{}List", spec.names.kind) } else { spec.names.list_kind.clone() },
+        "listKind": if spec.names.list.is_empty() { format!("{}List", spec.names.kind) } else { spec.names.list.clone() },
     });
     if let Some(map) = names.as_object_mut() {
         if !spec.names.short_names.is_empty() {

@@ -8,6 +8,7 @@ pub struct ResourceId(pub u16);
 
 /// One served resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of discovery")]
 pub struct Resource {
     /// API group; empty for the core group.
     pub group: Arc<str>,

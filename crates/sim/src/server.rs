@@ -27,7 +27,7 @@ pub use listen::{ListenError, Listening, kubeconfig};
 pub const MAX_BODY: usize = 3 * 1024 * 1024;
 
 /// Between two looks of the driver there is at most so long a sleep, in the cluster's time.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 
 /// How the cluster's time goes.
 #[derive(Clone, Debug)]

@@ -75,7 +75,7 @@ pub(super) fn groups(resources: &Resources) -> Vec<(String, Vec<String>)> {
 pub(super) fn serve(resources: &Resources, request: &Request, parts: &[&str]) -> Option<Value> {
     let aggregated = accept::discovery(request);
     match (parts, aggregated) {
-        (["api"], Some(_)) => Some(aggregate(resources, |group| group.is_empty())),
+        (["api"], Some(_)) => Some(aggregate(resources, str::is_empty)),
         (["apis"], Some(_)) => Some(aggregate(resources, |group| !group.is_empty())),
         (["api"], None) => Some(json!({
             "kind": "APIVersions",

@@ -86,6 +86,9 @@ pub(super) fn page(cluster: &Cluster, call: &Call<'_>) -> Result<Page, Status> {
     Ok(Page { objects, meta })
 }
 
+/// What was there under a namespace and name, if anything.
+type Before = BTreeMap<(Arc<str>, Arc<str>), Option<Arc<Object>>>;
+
 /// The objects as they were at a revision.
 fn objects_at(
     store: &Store,
@@ -97,7 +100,7 @@ fn objects_at(
     if revision >= store.revision() {
         return Ok(present.cloned().collect());
     }
-    let mut before: BTreeMap<(Arc<str>, Arc<str>), Option<Arc<Object>>> = BTreeMap::new();
+    let mut before: Before = BTreeMap::new();
     for change in store.changes_since(revision)? {
         let meta = &change.new.meta;
         let here = namespace.is_none_or(|namespace| *meta.namespace == *namespace);

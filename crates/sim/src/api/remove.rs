@@ -54,7 +54,7 @@ pub(super) fn delete_collection(cluster: &mut Cluster, call: &Call<'_>) -> Resul
         each.target.name = Some(object.meta.name.to_string());
         match remove(cluster, &each, &options, dry_run) {
             Ok(Deleted::Marked(object) | Deleted::Gone(object)) => {
-                gone.push(call.view.show(&object))
+                gone.push(call.view.show(&object));
             }
             Err(status) if status.code == 404 => {}
             Err(status) => return Err(status),

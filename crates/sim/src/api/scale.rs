@@ -32,14 +32,14 @@ impl Paths {
         }
         let pointer = |path: &str| path.replace('.', "/");
         let ScalePaths {
-            spec_replicas_path,
-            status_replicas_path,
-            label_selector_path,
+            wished,
+            observed,
+            selector,
         } = custom::scale_paths(cluster, &call.row).ok_or_else(super::route::unknown_resource)?;
         Ok(Self {
-            spec: pointer(&spec_replicas_path),
-            status: pointer(&status_replicas_path),
-            selector: label_selector_path.as_deref().map(pointer),
+            spec: pointer(&wished),
+            status: pointer(&observed),
+            selector: selector.as_deref().map(pointer),
         })
     }
 

@@ -75,6 +75,45 @@ fn kinds(events: &[Value]) -> Vec<(&str, &str)> {
 
 const CONFIG_MAPS: &str = "/api/v1/namespaces/shop/configmaps";
 
+/// Those whose text depends on nothing but the request and this one ConfigMap.
+const SAME: [&str; 35] = [
+    "create: already exists",
+    "get: not found",
+    "get deployment: not found",
+    "delete: not found",
+    "namespace not found on create",
+    "patch: not found",
+    "resource type not there",
+    "group not there",
+    "put with stale resourceVersion",
+    "put: name in URL and body differ",
+    "put: namespace differs",
+    "put: not found",
+    "post: body is not JSON",
+    "post: empty body",
+    "post: wrong kind",
+    "post: no name",
+    "post: bad name",
+    "post: resourceVersion set",
+    "post: content type unknown",
+    "method not allowed",
+    "list: bad label selector",
+    "list: bad field selector",
+    "list: bad limit",
+    "json patch: test fails",
+    "json patch: path not there",
+    "json patch: unknown op",
+    "json patch: not a list",
+    "merge patch: stale resourceVersion",
+    "json patch: replaced stale resourceVersion",
+    "merge patch: name changed",
+    "patch: content type unknown",
+    "delete: bad propagation",
+    "dry run: bad value",
+    "eviction: not found",
+    "apply: no field manager",
+];
+
 #[test]
 fn wrong_requests_are_answered_as_a_real_one_answered_them() {
     let recorded = include_str!("../../../../docs/recorded/errors.yaml");
@@ -89,48 +128,10 @@ fn wrong_requests_are_answered_as_a_real_one_answered_them() {
         &post("/api/v1/namespaces/r-errors/configmaps", &one),
     );
     assert_eq!(created.0, 201);
-    // Those whose text depends on nothing but the request and this one ConfigMap.
-    let same = [
-        "create: already exists",
-        "get: not found",
-        "get deployment: not found",
-        "delete: not found",
-        "namespace not found on create",
-        "patch: not found",
-        "resource type not there",
-        "group not there",
-        "put with stale resourceVersion",
-        "put: name in URL and body differ",
-        "put: namespace differs",
-        "put: not found",
-        "post: body is not JSON",
-        "post: empty body",
-        "post: wrong kind",
-        "post: no name",
-        "post: bad name",
-        "post: resourceVersion set",
-        "post: content type unknown",
-        "method not allowed",
-        "list: bad label selector",
-        "list: bad field selector",
-        "list: bad limit",
-        "json patch: test fails",
-        "json patch: path not there",
-        "json patch: unknown op",
-        "json patch: not a list",
-        "merge patch: stale resourceVersion",
-        "json patch: replaced stale resourceVersion",
-        "merge patch: name changed",
-        "patch: content type unknown",
-        "delete: bad propagation",
-        "dry run: bad value",
-        "eviction: not found",
-        "apply: no field manager",
-    ];
     let mut seen = Vec::new();
     for entry in &recorded {
         let what = entry["what"].as_str().unwrap();
-        if !same.contains(&what) {
+        if !SAME.contains(&what) {
             continue;
         }
         let (method, url) = entry["request"].as_str().unwrap().split_once(' ').unwrap();
@@ -159,7 +160,7 @@ fn wrong_requests_are_answered_as_a_real_one_answered_them() {
         assert_eq!(answer, expected, "{what}");
         seen.push(what);
     }
-    assert_eq!(seen.len(), same.len(), "{seen:?}");
+    assert_eq!(seen.len(), SAME.len(), "{seen:?}");
 }
 
 #[test]

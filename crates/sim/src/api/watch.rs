@@ -23,7 +23,7 @@ use std::time::Duration;
 const CHUNK: usize = 128 * 1024;
 /// How long a watch lasts that does not say: the least that the real one takes
 /// (`--min-request-timeout`).
-const TIMEOUT: Duration = Duration::from_secs(1800);
+const TIMEOUT: Duration = Duration::from_mins(30);
 
 /// Latest events as text, so that a hundred watchers do not write each a hundred times.
 #[derive(Debug, Default)]

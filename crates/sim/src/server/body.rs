@@ -10,7 +10,7 @@ use tokio::sync::watch::Receiver;
 use tokio::time::Instant;
 
 /// Between two bookmarks (`bookmarkFrequency` of the watch cache).
-const BOOKMARKS: Duration = Duration::from_secs(60);
+const BOOKMARKS: Duration = Duration::from_mins(1);
 /// The last bookmark comes so long before the end.
 const BEFORE_END: Duration = Duration::from_secs(2);
 

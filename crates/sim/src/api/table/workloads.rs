@@ -219,23 +219,19 @@ fn targets(row: &Row<'_>) -> String {
             .pointer("/resource/target/averageUtilization")
             .and_then(Value::as_i64);
         let now = current.get(index);
-        match utilization {
-            Some(wanted) => {
-                let is = now.and_then(|one| {
-                    one.pointer("/resource/current/averageUtilization")?
-                        .as_i64()
-                });
-                let is = is.map_or_else(|| "<unknown>".to_owned(), |is| format!("{is}%"));
-                format!("{name}: {is}/{wanted}%")
-            }
-            None => {
-                let value = |one: &Value, path: &str| Some(one.pointer(path)?.as_str()?.to_owned());
-                let wanted = value(metric, "/resource/target/averageValue");
-                let is = now.and_then(|one| value(one, "/resource/current/averageValue"));
-                let text = |one: Option<String>| one.unwrap_or_else(|| "<unknown>".to_owned());
-                format!("{name}: {}/{}", text(is), text(wanted))
-            }
+        if let Some(wanted) = utilization {
+            let is = now.and_then(|one| {
+                one.pointer("/resource/current/averageUtilization")?
+                    .as_i64()
+            });
+            let is = is.map_or_else(|| "<unknown>".to_owned(), |is| format!("{is}%"));
+            return format!("{name}: {is}/{wanted}%");
         }
+        let value = |one: &Value, path: &str| Some(one.pointer(path)?.as_str()?.to_owned());
+        let wanted = value(metric, "/resource/target/averageValue");
+        let is = now.and_then(|one| value(one, "/resource/current/averageValue"));
+        let text = |one: Option<String>| one.unwrap_or_else(|| "<unknown>".to_owned());
+        format!("{name}: {}/{}", text(is), text(wanted))
     });
     let all: Vec<String> = each.collect();
     match all.as_slice() {
