@@ -501,6 +501,56 @@ async fn a_fresh_look_overrides_the_watches() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_fresh_look_reads_the_nodes_of_its_pods_and_lists_all_only_when_their_watch_is_blind() {
+    const NODES: &str = "/api/v1/nodes";
+    let node = |name: &str, unschedulable: bool| {
+        json!({
+            "metadata": {"name": name, "uid": format!("{name}-uid"), "resourceVersion": "1"},
+            "spec": {"unschedulable": unschedulable},
+        })
+    };
+    for is_seen in [true, false] {
+        let (fake, clock) = fake();
+        let mut on_n1 = pod("a", "1", true);
+        on_n1["spec"]["nodeName"] = json!("n1");
+        fake.has(PODS, &[on_n1.clone()]);
+        fake.has("/api/v1/namespaces/demo/pods", &[on_n1]);
+        let now = node("n1", true);
+        fake.on("/api/v1/nodes/n1", move |_| {
+            Some(Reply::Json(200, now.clone()))
+        });
+        if is_seen {
+            fake.has(NODES, &[node("n1", false), node("n2", false)]);
+        } else {
+            fake.on(NODES, |_| Some(Reply::Nothing));
+        }
+        let watched = start(&fake, &clock);
+        watched.until(40).await;
+        let lists = || {
+            let asked = fake.asked(NODES);
+            asked
+                .iter()
+                .filter(|query| !query.contains("watch=true"))
+                .count()
+        };
+        let before = lists();
+        let seen = watched.eyes.observe(&cart(), true, false).await;
+        if is_seen {
+            assert_eq!(lists(), before);
+            assert!(seen.node("n1").unwrap().spec.unschedulable, "read now");
+            assert!(!seen.node("n2").unwrap().spec.unschedulable);
+            let Coverage::Seen { age_ms } = seen.coverage[&Source::Nodes] else {
+                panic!("the nodes are seen")
+            };
+            assert!(age_ms > 30_000, "as old as the watch: {age_ms}");
+        } else {
+            assert!(lists() > before);
+            assert!(!seen.covers(&[Source::Nodes]));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_fresh_look_finds_the_owner_of_what_no_watch_has_seen() {
     let (fake, clock) = fake();
     for path in [PODS, SETS, DEPLOYMENTS] {

@@ -1,5 +1,6 @@
 //! One incident with everything in it, as it is told and listed.
 
+use super::page::wrap;
 use super::*;
 use crate::journal::Seq;
 use nightshift_core::diagnose::{Confidence, EvidenceSource, FaultClass};
