@@ -1,6 +1,7 @@
 //! The world as core sees it: narrow Kubernetes types that watches decode straight into, and the
 //! frozen [`Snapshot`] that every decision is made from. Only fields that some rule reads are kept.
 
+pub mod map;
 pub mod meta;
 pub mod node;
 pub mod object;
@@ -11,6 +12,7 @@ pub mod snapshot;
 pub mod store;
 pub mod workload;
 
+pub use map::Map;
 pub use meta::{Field, ManagedField, Meta, OwnerReference};
 pub use node::{Node, NodeCondition, Taint};
 pub use object::{Kind, Object, ObjectRef};

@@ -2,8 +2,7 @@
 
 use super::{APP, Last, World, controlled_by, reference};
 use crate::world::pod::Container;
-use crate::world::{ControllerRevision, Kind, Meta, PodSpec, Quantity, Workload};
-use std::collections::BTreeMap;
+use crate::world::{ControllerRevision, Kind, Map, Meta, PodSpec, Quantity, Workload};
 
 impl World {
     /// A Deployment of one replica; its revisions are ReplicaSets.
@@ -32,7 +31,7 @@ impl World {
             kind,
             ..Workload::default()
         };
-        let labels = BTreeMap::from([("app".to_owned(), name.to_owned())]);
+        let labels = Map::from([("app".to_owned(), name.to_owned())]);
         workload.metadata.generation = 1;
         workload.metadata.labels.clone_from(&labels);
         workload.spec.selector.match_labels.clone_from(&labels);

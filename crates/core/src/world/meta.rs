@@ -1,10 +1,12 @@
 //! `metadata` of an object, narrowed, with who changed what last.
 
+use super::map::Map;
 use super::object::Kind;
 use crate::ids::Uid;
 use jiff::Timestamp;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// The part of `metadata` that rules read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,10 +27,10 @@ pub struct Meta {
     /// Set when the object is being deleted.
     pub deletion_timestamp: Option<Timestamp>,
     /// Labels.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Map<String, String>,
     /// Annotations, only the few in [`KEPT_ANNOTATIONS`].
     #[serde(deserialize_with = "kept_annotations")]
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Map<String, String>,
     /// Owners; the one with `controller: true` manages the object.
     pub owner_references: Vec<OwnerReference>,
     /// Managers with the times and the interesting fields that they own.
@@ -79,12 +81,14 @@ pub const KEPT_ANNOTATIONS: &[&str] = &[
     "kubectl.kubernetes.io/restartedAt",
 ];
 
-fn kept_annotations<'de, D: Deserializer<'de>>(
-    from: D,
-) -> Result<BTreeMap<String, String>, D::Error> {
-    let mut all = Option::<BTreeMap<String, String>>::deserialize(from)?.unwrap_or_default();
-    all.retain(|key, _| KEPT_ANNOTATIONS.contains(&key.as_str()));
-    Ok(all)
+fn kept_annotations<'de, D: Deserializer<'de>>(from: D) -> Result<Map<String, String>, D::Error> {
+    let all = Option::<Map<String, String>>::deserialize(from)?.unwrap_or_default();
+    let kept = all
+        .iter()
+        .filter(|(key, _)| KEPT_ANNOTATIONS.contains(&key.as_str()));
+    Ok(kept
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect())
 }
 
 /// One entry of `ownerReferences`.
@@ -138,62 +142,103 @@ pub enum Field {
 }
 
 /// As the API server sends it.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[derive(Default)]
 struct RawManagedField {
     manager: String,
     operation: String,
     time: Option<Timestamp>,
     subresource: Option<String>,
-    fields_v1: serde_json::Value,
+    fields_v1: Option<Owned>,
     fields: Option<BTreeSet<Field>>,
+}
+
+/// `fieldsV1`, of which most is read past: it is a third of many objects.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Owned {
+    #[serde(rename = "f:data")]
+    data: Option<IgnoredAny>,
+    #[serde(rename = "f:binaryData")]
+    binary_data: Option<IgnoredAny>,
+    #[serde(rename = "f:spec")]
+    spec: OwnedSpec,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct OwnedSpec {
+    #[serde(rename = "f:replicas")]
+    replicas: Option<IgnoredAny>,
+    #[serde(rename = "f:unschedulable")]
+    unschedulable: Option<IgnoredAny>,
+    #[serde(rename = "f:template")]
+    template: Option<OwnedTemplate>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct OwnedTemplate {
+    #[serde(rename = "f:spec")]
+    spec: OwnedPod,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct OwnedPod {
+    #[serde(rename = "f:containers")]
+    containers: Map<String, OwnedContainer>,
+    #[serde(rename = "f:initContainers")]
+    init_containers: Map<String, OwnedContainer>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct OwnedContainer {
+    #[serde(rename = "f:image")]
+    image: Option<IgnoredAny>,
+    #[serde(rename = "f:resources")]
+    resources: Option<IgnoredAny>,
 }
 
 fn interesting_managers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<ManagedField>, D::Error> {
     let raw = Option::<Vec<RawManagedField>>::deserialize(from)?.unwrap_or_default();
-    Ok(raw
-        .into_iter()
-        .map(|entry| ManagedField {
-            touches: entry.fields.unwrap_or_else(|| touched(&entry.fields_v1)),
+    let managers = raw.into_iter().map(|entry| {
+        let owned = entry.fields_v1.unwrap_or_default();
+        ManagedField {
+            touches: entry.fields.unwrap_or_else(|| touched(&owned)),
             manager: entry.manager,
             operation: entry.operation,
             time: entry.time,
             subresource: entry.subresource.unwrap_or_default(),
-        })
-        .collect())
+        }
+    });
+    Ok(managers.collect())
 }
 
-fn touched(fields: &serde_json::Value) -> BTreeSet<Field> {
-    let mut found = BTreeSet::new();
-    if fields.get("f:data").is_some() || fields.get("f:binaryData").is_some() {
-        found.insert(Field::Data);
-    }
-    let Some(spec) = fields.get("f:spec") else {
-        return found;
-    };
-    if spec.get("f:replicas").is_some() {
-        found.insert(Field::Replicas);
-    }
-    if spec.get("f:unschedulable").is_some() {
-        found.insert(Field::Unschedulable);
-    }
-    if let Some(template) = spec.get("f:template") {
-        found.insert(Field::Template);
-        let pod = template.get("f:spec");
-        for list in ["f:containers", "f:initContainers"] {
-            let containers = pod.and_then(|p| p.get(list)).and_then(|c| c.as_object());
-            for container in containers.into_iter().flat_map(|map| map.values()) {
-                if container.get("f:image").is_some() {
-                    found.insert(Field::Image);
-                }
-                if container.get("f:resources").is_some() {
-                    found.insert(Field::Resources);
-                }
-            }
-        }
-    }
-    found
+fn touched(fields: &Owned) -> BTreeSet<Field> {
+    let Owned {
+        data,
+        binary_data,
+        spec,
+    } = fields;
+    let pod = spec.template.as_ref().map(|template| &template.spec);
+    let main = pod.iter().flat_map(|pod| &pod.containers);
+    let init = pod.iter().flat_map(|pod| &pod.init_containers);
+    let containers: Vec<_> = main.chain(init).map(|(_, container)| container).collect();
+    let found = [
+        (Field::Data, data.is_some() || binary_data.is_some()),
+        (Field::Replicas, spec.replicas.is_some()),
+        (Field::Unschedulable, spec.unschedulable.is_some()),
+        (Field::Template, spec.template.is_some()),
+        (Field::Image, containers.iter().any(|c| c.image.is_some())),
+        (
+            Field::Resources,
+            containers.iter().any(|c| c.resources.is_some()),
+        ),
+    ];
+    let found = found.into_iter().filter(|(_, is_owned)| *is_owned);
+    found.map(|(field, _)| field).collect()
 }
 
 /// Kubernetes sends `null` for some empty lists: read it as empty.

@@ -1,10 +1,9 @@
 //! Nodes, narrowed.
 
 use super::meta::{Meta, null_as_default};
-use super::{Kind, ObjectRef, Quantity};
+use super::{Kind, Map, ObjectRef, Quantity};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// A node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,7 +68,7 @@ pub struct NodeStatus {
     pub conditions: Vec<NodeCondition>,
     /// What pods may use.
     #[serde(deserialize_with = "null_as_default")]
-    pub allocatable: BTreeMap<String, Quantity>,
+    pub allocatable: Map<String, Quantity>,
 }
 
 /// A condition of a node. The heartbeat time is left out: it changes every few seconds.

@@ -2,11 +2,10 @@
 
 use super::meta::{Meta, null_as_default};
 use super::workload::LabelSelector;
-use super::{Kind, ObjectRef, Quantity};
+use super::{Kind, Map, ObjectRef, Quantity};
 use crate::ids::Uid;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
-use std::collections::BTreeMap;
 
 /// A core/v1 Event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -220,7 +219,7 @@ pub struct Service {
 pub struct ServiceSpec {
     /// Label selector; empty means endpoints are kept by somebody else.
     #[serde(deserialize_with = "null_as_default")]
-    pub selector: BTreeMap<String, String>,
+    pub selector: Map<String, String>,
 }
 
 /// An EndpointSlice.
@@ -277,10 +276,10 @@ pub struct ResourceQuota {
 pub struct QuotaStatus {
     /// Hard limits by resource (`limits.memory`, ...).
     #[serde(deserialize_with = "null_as_default")]
-    pub hard: BTreeMap<String, Quantity>,
+    pub hard: Map<String, Quantity>,
     /// Used.
     #[serde(deserialize_with = "null_as_default")]
-    pub used: BTreeMap<String, Quantity>,
+    pub used: Map<String, Quantity>,
 }
 
 /// A LimitRange.
@@ -311,13 +310,13 @@ pub struct LimitRangeItem {
     pub kind: String,
     /// Largest limit allowed.
     #[serde(deserialize_with = "null_as_default")]
-    pub max: BTreeMap<String, Quantity>,
+    pub max: Map<String, Quantity>,
     /// Default requests.
     #[serde(deserialize_with = "null_as_default")]
-    pub default_request: BTreeMap<String, Quantity>,
+    pub default_request: Map<String, Quantity>,
     /// Largest ratio of limit to request.
     #[serde(deserialize_with = "null_as_default")]
-    pub max_limit_request_ratio: BTreeMap<String, Quantity>,
+    pub max_limit_request_ratio: Map<String, Quantity>,
 }
 
 macro_rules! references {

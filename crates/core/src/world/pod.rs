@@ -1,10 +1,10 @@
 //! Pods and pod templates, narrowed.
 
 use super::meta::{Meta, null_as_default};
-use super::{Kind, ObjectRef, Quantity};
+use super::{Kind, Map, ObjectRef, Quantity};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// A pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,7 +87,7 @@ pub struct PodTemplate {
 pub struct TemplateMeta {
     /// Labels.
     #[serde(deserialize_with = "null_as_default")]
-    pub labels: BTreeMap<String, String>,
+    pub labels: Map<String, String>,
 }
 
 /// `spec` of a pod.
@@ -105,7 +105,7 @@ pub struct PodSpec {
     /// `Always`, `OnFailure` or `Never`.
     pub restart_policy: String,
     /// Node selector.
-    pub node_selector: BTreeMap<String, String>,
+    pub node_selector: Map<String, String>,
     /// Image pull secrets by name.
     pub image_pull_secrets: Vec<LocalName>,
     /// Scheduling gates: an operator holds the pod back.
@@ -194,10 +194,10 @@ pub struct Container {
 pub struct Resources {
     /// Requests by resource name.
     #[serde(deserialize_with = "null_as_default")]
-    pub requests: BTreeMap<String, Quantity>,
+    pub requests: Map<String, Quantity>,
     /// Limits by resource name.
     #[serde(deserialize_with = "null_as_default")]
-    pub limits: BTreeMap<String, Quantity>,
+    pub limits: Map<String, Quantity>,
 }
 
 /// One environment variable without its value.

@@ -2,9 +2,8 @@
 
 use super::meta::{Meta, null_as_default};
 use super::pod::{Condition, PodTemplate};
-use super::{Kind, ObjectRef};
+use super::{Kind, Map, ObjectRef};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// A Deployment, ReplicaSet, StatefulSet, DaemonSet or Job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +75,7 @@ pub struct WorkloadSpec {
 pub struct LabelSelector {
     /// All of these labels.
     #[serde(deserialize_with = "null_as_default")]
-    pub match_labels: BTreeMap<String, String>,
+    pub match_labels: Map<String, String>,
     /// And all of these expressions.
     #[serde(deserialize_with = "null_as_default")]
     pub match_expressions: Vec<MatchExpression>,
@@ -97,7 +96,7 @@ pub struct MatchExpression {
 
 impl LabelSelector {
     /// Whether the labels match. An empty selector matches everything; an unknown operator nothing.
-    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+    pub fn matches(&self, labels: &Map<String, String>) -> bool {
         let all = self
             .match_labels
             .iter()

@@ -193,7 +193,8 @@ mod tests {
             .memory("", "64Mi")
             .pod("cart-a")
             .ended(137, "OOMKilled", 20, 1);
-        let unlimited = pod().edit_pod(|p| p.spec.containers[0].resources.limits.clear());
+        let unlimited =
+            pod().edit_pod(|p| drop(p.spec.containers[0].resources.limits.remove("memory")));
         for world in [full, unlimited.ended(137, "OOMKilled", 20, 1)] {
             let findings = found(&Oom, world);
             assert_eq!(

@@ -84,7 +84,14 @@ mod tests {
     #[test]
     fn a_changed_or_vanished_object_is_denied() {
         let stage = Stage::memory().with(|s| {
-            s.edit_workloads(|w| w.spec.template.spec.containers[0].resources.limits.clear());
+            s.edit_workloads(|w| {
+                drop(
+                    w.spec.template.spec.containers[0]
+                        .resources
+                        .limits
+                        .remove("memory"),
+                )
+            });
         });
         stage.says("basis", Verdict::Deny, "changed since");
         Stage::memory()

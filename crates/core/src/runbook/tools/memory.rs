@@ -229,7 +229,7 @@ mod tests {
     use crate::runbook::scene::{AT, Scene, done};
     use crate::testkit::{World, reference, world};
     use crate::world::other::{LimitRangeItem, LimitRangeSpec, QuotaStatus};
-    use crate::world::{Kind, LimitRange, Meta, ResourceQuota};
+    use crate::world::{Kind, LimitRange, Map, Meta, ResourceQuota};
     use std::collections::BTreeMap;
 
     fn cart(request: &str, limit: &str) -> World {
@@ -246,8 +246,8 @@ mod tests {
         Scene::new(FaultClass::OomKilled, world).with("RB_OOM")
     }
 
-    fn memory(key: &str, value: &str) -> BTreeMap<String, Quantity> {
-        BTreeMap::from([(key.to_owned(), Quantity::from(value))])
+    fn memory(key: &str, value: &str) -> Map<String, Quantity> {
+        Map::from([(key.to_owned(), Quantity::from(value))])
     }
 
     fn in_demo(name: &str) -> Meta {
@@ -376,12 +376,12 @@ mod tests {
                 limits: vec![LimitRangeItem {
                     kind: kind.to_owned(),
                     max: if max.is_empty() {
-                        BTreeMap::new()
+                        Map::default()
                     } else {
                         memory("memory", max)
                     },
                     max_limit_request_ratio: if ratio.is_empty() {
-                        BTreeMap::new()
+                        Map::default()
                     } else {
                         memory("memory", ratio)
                     },
@@ -418,7 +418,7 @@ mod tests {
             status: QuotaStatus {
                 hard: memory("limits.memory", hard),
                 used: if used.is_empty() {
-                    BTreeMap::new()
+                    Map::default()
                 } else {
                     memory("limits.memory", used)
                 },

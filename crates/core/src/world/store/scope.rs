@@ -54,13 +54,31 @@ impl World {
     fn members(&self, subject: &ObjectRef) -> Keys {
         let known = self.find(subject);
         let subject = known.map_or_else(|| subject.clone(), Object::reference);
-        let mut keys = if subject.kind == Kind::Node {
-            self.around_node(&subject)
+        if subject.kind == Kind::Node {
+            let mut keys = self.around_node(&subject);
+            keys.extend(self.keys_of_kind(&Kind::Node));
+            keys
         } else {
-            self.around_owner(&subject)
+            let mut keys = self.around_owner(&subject);
+            keys.extend(self.nodes_that_bear_on(&keys));
+            keys
+        }
+    }
+
+    /// The nodes of the pods, and every node that is in trouble or out of use: a gate counts those.
+    /// Healthy ones that hold none of the pods say nothing, and there may be thousands.
+    fn nodes_that_bear_on(&self, keys: &Keys) -> Keys {
+        let pods = self.pods_in(keys);
+        let hosts: BTreeSet<&str> = pods.iter().map(|pod| &*pod.spec.node_name).collect();
+        let bears = |object: &&Object| {
+            let Object::Node(node) = object else {
+                return false;
+            };
+            let hosts_one = hosts.contains(&*node.metadata.name);
+            hosts_one || !node.is_ready() || (self.is_symptom)(object)
         };
-        keys.extend(self.keys_of_kind(&Kind::Node));
-        keys
+        let nodes = self.of_kind(&Kind::Node).filter(bears);
+        nodes.filter_map(|node| self.key(&Key::of(node))).collect()
     }
 
     /// The topmost owner with everything below it, and what bears on that.

@@ -111,7 +111,7 @@ fn a_pods_scope_is_its_topmost_owner_with_everything_below_and_nothing_of_others
         assert_eq!(workloads, ["demo/cart", "demo/cart-1", "demo/cart-2"]);
         let pods = names(&seen.pods, |o| &o.metadata);
         assert_eq!(pods, ["demo/cart-1-a", "demo/cart-2-a"]);
-        assert_eq!(seen.nodes.len(), 2);
+        assert_eq!(names(&seen.nodes, |o| &o.metadata), ["/node1"]);
         let reasons: Vec<_> = seen.events.iter().map(|e| e.reason.as_str()).collect();
         assert_eq!(reasons, ["Failed"]);
     }
@@ -160,6 +160,16 @@ fn what_others_request_on_the_nodes_of_a_scope_is_known() {
         requests.insert("memory".to_owned(), "much".into());
     });
     assert_eq!(unreadable, BTreeMap::new());
+}
+
+#[test]
+fn an_owners_scope_has_its_pods_nodes_and_every_node_in_trouble() {
+    let more = cluster().node("node3").cordoned().node("node4");
+    let more = more.node("node5").condition("Ready", "Unknown", "", 60);
+    let world = fed(more.snapshot().objects());
+    let seen = look(&world, Kind::Deployment, "demo", "shop");
+    let nodes = names(&seen.nodes, |o| &o.metadata);
+    assert_eq!(nodes, ["/node2", "/node3", "/node5"]);
 }
 
 #[test]
