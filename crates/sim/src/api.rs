@@ -9,6 +9,7 @@ mod call;
 mod discovery;
 mod evict;
 mod list;
+mod log;
 mod openapi;
 mod other;
 mod patch;
@@ -38,6 +39,7 @@ use std::time::Duration;
 
 use session::{Session, Wish};
 
+pub use log::Follow;
 pub use request::Request;
 pub use trail::Trail;
 pub use watch::{Cache, Next, Watch};
@@ -62,6 +64,8 @@ pub enum Answer {
     Whole(Whole),
     /// Goes on for a while.
     Watch(Box<Watch>),
+    /// A log that is followed.
+    Log(Box<Follow>),
     /// Allowed to let so much time pass; whether time can be told is for the server to say.
     Advance(Duration),
 }
@@ -191,6 +195,7 @@ fn subresource(cluster: &mut Cluster, call: &Call<'_>, name: &str) -> Result<Ans
         ("binding", &Method::POST) => bind::create(cluster, call),
         ("token", &Method::POST) => review::token(cluster, call),
         ("finalize", &Method::PUT) => bind::finalize(cluster, call),
+        ("log", &Method::GET) => log::get(cluster, call),
         ("exec" | "attach" | "portforward" | "proxy", _) => Err(refuse_connection(call, name)),
         ("status" | "ephemeralcontainers" | "resize", &Method::GET) => get(cluster, call),
         ("status", &Method::PUT) => write::update(cluster, call, Part::Status),

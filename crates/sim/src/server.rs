@@ -164,6 +164,11 @@ impl Server {
                     Answer::refused(&goes_by_itself())
                 })
             }
+            Answer::Log(follow) => response(
+                200,
+                "text/plain; charset=utf-8",
+                body::follow(self, *follow),
+            ),
             Answer::Watch(watch) => response(200, "application/json", body::watch(self, *watch)),
         }
     }

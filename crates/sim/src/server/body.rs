@@ -1,7 +1,7 @@
 //! Bodies that go on for a while.
 
 use super::Server;
-use crate::api::{Next, Watch};
+use crate::api::{Follow, Next, Watch};
 use axum::body::{Body, Bytes};
 use futures::stream;
 use std::convert::Infallible;
@@ -37,6 +37,31 @@ pub(super) fn watch(server: Server, watch: Watch) -> Body {
         let bytes = running.next().await?;
         Some((Ok::<Bytes, Infallible>(bytes), running))
     }))
+}
+
+/// Between two looks at a log that is followed: its lines are computed, and no change tells of them.
+const LOOKS: Duration = Duration::from_millis(200);
+
+/// A log that is followed as a body.
+pub(super) fn follow(server: Server, follow: Follow) -> Body {
+    Body::from_stream(stream::unfold(
+        (server, follow),
+        |(server, mut follow)| async move {
+            loop {
+                match server.with(|cluster| follow.next(cluster)) {
+                    Next::Events(bytes) => {
+                        return Some((Ok::<Bytes, Infallible>(bytes), (server, follow)));
+                    }
+                    Next::End => return None,
+                    Next::Wait => {}
+                }
+                tokio::select! {
+                    () = server.shared.stop.cancelled() => return None,
+                    () = tokio::time::sleep(LOOKS) => {}
+                }
+            }
+        },
+    ))
 }
 
 /// Each minute, and once shortly before the end.
