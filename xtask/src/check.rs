@@ -120,7 +120,8 @@ fn timed(name: &str, tally: &mut Tally, part: impl FnOnce(&mut Tally) -> Result<
     result
 }
 
-fn root() -> Result<PathBuf> {
+/// The workspace.
+pub fn root() -> Result<PathBuf> {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     Ok(package
         .parent()

@@ -6,6 +6,7 @@ pub mod bench;
 pub mod check;
 pub mod demo;
 pub mod faults;
+pub mod fidelity;
 pub mod lab;
 pub mod layers;
 pub mod sizes;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{bench, check, demo, lab, layers, sizes};
+use xtask::{bench, check, demo, fidelity, lab, layers, sizes};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "The repository's own commands")]
@@ -21,9 +21,12 @@ enum Task {
     Lab(lab::cli::Action),
     Demo(demo::Demo),
     Test(check::Test),
+<<<<<<< HEAD
     Bench(bench::Bench),
     #[command(hide = true)]
     BenchProbe(bench::probe::Probe),
+=======
+    Fidelity(fidelity::Fidelity),
     /// The dependency table of the design
     Layers,
     /// Lengths of the source files
@@ -42,8 +45,11 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Lab(action) => lab::cli::run(action),
         Task::Demo(demo) => demo::run(&demo),
         Task::Test(test) => check::run(&test),
+<<<<<<< HEAD
         Task::Bench(bench) => bench::run(&bench),
         Task::BenchProbe(probe) => bench::probe::run(&probe),
+=======
+        Task::Fidelity(fidelity) => fidelity::run(&fidelity),
         Task::Layers => check::one(layers::check),
         Task::Sizes => check::one(sizes::check),
     }

@@ -61,6 +61,14 @@ const KWOK: Module = Module {
     hint: "two minutes",
 };
 
+/// A client-go program, for the fidelity suite only.
+const INFORMER: Module = Module {
+    folder: "informer",
+    packages: &["."],
+    outputs: &["informer"],
+    hint: "a minute",
+};
+
 /// Builds what every lab needs.
 pub(crate) fn build(sources: &Path, out: &Path, progress: &Progress) -> Result<()> {
     build_modules(MODULES, sources, out, progress)
@@ -69,6 +77,12 @@ pub(crate) fn build(sources: &Path, out: &Path, progress: &Progress) -> Result<(
 /// Builds kwok.
 pub(crate) fn build_kwok(sources: &Path, out: &Path, progress: &Progress) -> Result<()> {
     build_modules(&[KWOK], sources, out, progress)
+}
+
+/// Builds kubectl (with the rest of Kubernetes) and the client-go program.
+pub(crate) fn build_clients(sources: &Path, out: &Path, progress: &Progress) -> Result<()> {
+    build_modules(MODULES, sources, out, progress)?;
+    build_modules(&[INFORMER], sources, out, progress)
 }
 
 /// Builds what is missing or out of date. A lock keeps two checkouts out of one folder.

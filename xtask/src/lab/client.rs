@@ -45,6 +45,16 @@ impl Lab {
         self.access().token(who)
     }
 
+    /// kubectl's program and first words: for those who choose the kubeconfig themselves.
+    pub fn kubectl_words(&self) -> Vec<String> {
+        vec![self.build.join("kube").display().to_string(), "kubectl".to_owned()]
+    }
+
+    /// A program that was built from a module in `lab/`.
+    pub fn built(&self, name: &str) -> PathBuf {
+        self.build.join(name)
+    }
+
     /// Runs kubectl as the admin and returns what it printed.
     pub fn kubectl<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<String> {
         self.kubectl_within(LIMIT, args)

@@ -34,6 +34,11 @@ const CORE: [&str; 6] = [
 const COMPLETE: &str = "complete";
 
 impl Lab {
+    /// Builds the clients of the fidelity suite; a lab is not needed for that.
+    pub fn build_clients(&self, progress: &Progress) -> Result<()> {
+        binaries::build_clients(&self.checkout.join("lab"), &self.build, progress)
+    }
+
     /// Starts the lab unless it runs. What an earlier one left behind is removed first.
     pub fn up(&self, progress: &Progress) -> Result<Up> {
         if !rustix::process::geteuid().is_root() {

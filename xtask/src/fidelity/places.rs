@@ -1,0 +1,160 @@
+//! Where the suite runs: in the lab's network, or beside a simulator that is started for it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use super::Fidelity;
+use super::differences::KNOWN;
+use super::run::{self, Found};
+use crate::check::Tally;
+use crate::lab::{Identity, Lab, Progress, until};
+
+/// Where the results of one place are kept.
+pub fn results(place: &str) -> Result<PathBuf> {
+    Ok(crate::check::root()?.join(format!("target/fidelity/{place}.json")))
+}
+
+/// Builds the clients of the suite: kubectl, the informer, the kube-rs program.
+fn clients(lab: &Lab, progress: &Progress) -> Result<()> {
+    lab.build_clients(progress)?;
+    built("lab-kube-client")
+}
+
+/// Builds one of the workspace's programs.
+fn built(package: &str) -> Result<()> {
+    let status = Command::new(env!("CARGO"))
+        .current_dir(crate::check::root()?)
+        .args(["build", "--quiet", "--package", package])
+        .stdin(Stdio::null())
+        .status()?;
+    ensure!(status.success(), "{package} does not build");
+    Ok(())
+}
+
+/// Runs the suite in the lab's network; starts the lab if it is down, and then takes it down.
+pub fn lab(arguments: &Fidelity) -> Result<ExitCode> {
+    let lab = Lab::here()?;
+    let progress = Progress::new();
+    clients(&lab, &progress)?;
+    let ours = !lab.is_up();
+    lab.up(&progress)?;
+    let program = std::env::current_exe().context("no name of this program")?;
+    let mut command = lab.command(program);
+    command.arg("fidelity").arg("--kubeconfig").arg(lab.kubeconfig(Identity::Admin));
+    let ran = again(&mut command, arguments, &results("lab")?, &lab.kubectl_words());
+    if ours {
+        lab.down(&progress)?;
+    }
+    ran
+}
+
+/// Runs the suite against `nightshift sim`, built now, with two nodes.
+pub fn sim(arguments: &Fidelity) -> Result<ExitCode> {
+    clients(&Lab::here()?, &Progress::new())?;
+    let folder = tempfile::tempdir()?;
+    let kubeconfig = folder.path().join("kubeconfig");
+    let mut simulator = Simulator::start(&kubeconfig)?;
+    let mut command = Command::new(std::env::current_exe().context("no name of this program")?);
+    command.arg("fidelity").arg("--kubeconfig").arg(&kubeconfig);
+    let ran = again(&mut command, arguments, &results("sim")?, &Lab::here()?.kubectl_words());
+    simulator.stop()?;
+    ran
+}
+
+/// This program once more, with the rest of its arguments.
+fn again(command: &mut Command, arguments: &Fidelity, results: &Path, kubectl: &[String]) -> Result<ExitCode> {
+    let kubectl = if arguments.kubectl.is_empty() { kubectl } else { &arguments.kubectl };
+    command
+        .args(["--only", &arguments.only, "--jobs", &arguments.jobs.to_string()])
+        .arg("--results")
+        .arg(results)
+        .args(["--output", if arguments.output == super::Output::Json { "json" } else { "table" }])
+        .arg("--kubectl")
+        .args(kubectl);
+    let status = command.status().context("cannot run the suite")?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A simulator that runs.
+struct Simulator(Child);
+
+impl Simulator {
+    /// Builds and starts it, and waits for its kubeconfig.
+    fn start(kubeconfig: &Path) -> Result<Self> {
+        built("nightshift")?;
+        let child = Command::new(crate::check::root()?.join("target/debug/nightshift"))
+            .args(["sim", "--nodes", "2", "--listen", "127.0.0.1:0", "--kubeconfig"])
+            .arg(kubeconfig)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .context("cannot start nightshift sim")?;
+        let mut simulator = Self(child);
+        until("the simulator's kubeconfig", Duration::from_secs(30), || {
+            if let Some(status) = simulator.0.try_wait()? {
+                bail!("nightshift sim ended with {status}");
+            }
+            Ok(if kubeconfig.exists() { Ok(()) } else { Err("not written".to_owned()) })
+        })?;
+        Ok(simulator)
+    }
+
+    fn stop(&mut self) -> Result<()> {
+        self.0.kill().context("the simulator ended by itself")?;
+        self.0.wait()?;
+        Ok(())
+    }
+}
+
+/// Runs the suite in a place and counts each check.
+pub fn count(place: &str, tally: &mut Tally) -> Result<()> {
+    let path = results(place)?;
+    if path.exists() {
+        std::fs::remove_file(&path)?;
+    }
+    let program = std::env::current_exe().context("no name of this program")?;
+    Command::new(program).args(["fidelity", place]).status().context("cannot run the suite")?;
+    let found = run::read(&path)?;
+    ensure!(!found.is_empty(), "the suite found nothing: did it start?");
+    for one in found.values() {
+        tally.count(&format!("fidelity {place}: {}", one.name), judged(place, one));
+    }
+    Ok(())
+}
+
+/// A result with the list of known differences in mind.
+fn judged(place: &str, found: &Found) -> Result<()> {
+    let known = place == "sim" && KNOWN.iter().any(|(name, _)| *name == found.name);
+    match &found.failure {
+        Some(_) if known => Ok(()),
+        Some(failure) => bail!("{failure}"),
+        None if known => bail!("listed as a difference, but it passes: take it off the list"),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_counts_unless_it_is_listed() {
+        let found = |failure: Option<&str>| Found {
+            group: "api".to_owned(),
+            name: "no such check".to_owned(),
+            failure: failure.map(str::to_owned),
+            seconds: 0.0,
+        };
+        assert!(judged("sim", &found(None)).is_ok());
+        assert!(judged("sim", &found(Some("no"))).is_err());
+        for (name, _) in KNOWN {
+            let one = |failure| Found { name: (*name).to_owned(), ..found(failure) };
+            assert!(judged("sim", &one(Some("no"))).is_ok());
+            assert!(judged("sim", &one(None)).is_err());
+            assert!(judged("lab", &one(Some("no"))).is_err());
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! What a user sees when something is wrong: states, reasons, messages, events, their order.
+
+mod crashes;
+mod placing;
+mod probes;
+mod starting;
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+
+use super::room::{Room, text};
+use super::{Check, joined};
+
+/// All checks of this group.
+pub fn checks() -> Vec<Check> {
+    joined(&[starting::CHECKS, crashes::CHECKS, probes::CHECKS, placing::CHECKS])
+}
+
+/// The state of a pod's first container.
+fn main(pod: &Value) -> &Value {
+    &pod["status"]["containerStatuses"][0]
+}
+
+/// Waits until the first container waits for this reason; returns the pod.
+fn waiting(room: &Room, reason: &str, seconds: u64) -> Result<Value> {
+    room.see("pods/it", reason, seconds, |pod| main(pod)["state"]["waiting"]["reason"] == reason)
+}
+
+/// Fails unless these reasons of events about pod `it` first came in this order.
+fn in_order(room: &Room, reasons: &[&str]) -> Result<()> {
+    let mut events = room.events("Pod", "it")?;
+    let begun = |event: &Value| {
+        let first = text(&event["firstTimestamp"]);
+        if first.is_empty() { text(&event["eventTime"]) } else { first }
+    };
+    events.sort_by_key(begun);
+    let mut found = Vec::new();
+    for reason in reasons {
+        let event = events.iter().find(|event| event["reason"] == *reason);
+        let event = event.ok_or_else(|| anyhow::anyhow!("no event {reason}"))?;
+        // To the second: that is what an Event of core/v1 knows.
+        found.push(begun(event).chars().take(19).collect::<String>());
+    }
+    ensure!(found.is_sorted(), "{reasons:?} came at {found:?}");
+    Ok(())
+}

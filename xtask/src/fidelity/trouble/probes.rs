@@ -1,0 +1,104 @@
+//! Probes that fail.
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+
+use super::{in_order, main};
+use crate::fidelity::Check;
+use crate::fidelity::pods::{Does, container_with, pod_of, readiness};
+use crate::fidelity::room::{Room, condition, same, text};
+
+pub(super) const CHECKS: &[Check] = &[
+    Check::new("probe: readiness over HTTP", readiness_fails),
+    Check::new("probe: readiness by a command", command_fails),
+    Check::new("probe: liveness restarts the container", liveness),
+    Check::new("probe: a port that nobody listens on", tcp),
+    Check::new("probe: startup comes before the others", startup),
+];
+
+/// A pod with these probes.
+fn probed(room: &Room, does: &Does, probes: &Value) -> Result<()> {
+    let container = container_with(does, probes);
+    room.create("pods", &pod_of("it", &json!({ "containers": [container] }))).map(drop)
+}
+
+/// Waits for an event Unhealthy with this message.
+fn unhealthy(room: &Room, message: &str) -> Result<()> {
+    room.wait(&format!("event: {message}"), 60, |room| {
+        let events = room.events("Pod", "it")?;
+        let mut events = events.iter().filter(|event| event["reason"] == "Unhealthy");
+        let found = events.find(|event| text(&event["message"]).ends_with(message));
+        Ok(found.is_some_and(|event| event["type"] == "Warning"))
+    })
+}
+
+fn readiness_fails(room: &Room) -> Result<()> {
+    probed(room, &Does::ServeUnready, &json!({ "readinessProbe": readiness() }))?;
+    unhealthy(room, "Readiness probe failed: HTTP probe failed with statuscode: 503")?;
+    let pod = room.get("pods/it")?;
+    same!(pod["status"]["phase"], "Running");
+    same!(main(&pod)["ready"], false);
+    same!(main(&pod)["started"], true);
+    same!(main(&pod)["restartCount"], 0);
+    ensure!(main(&pod)["state"]["running"].is_object(), "{}", main(&pod));
+    same!(condition(&pod, "Ready")["status"], "False");
+    same!(condition(&pod, "Ready")["reason"], "ContainersNotReady");
+    same!(condition(&pod, "Ready")["message"], "containers with unready status: [main]");
+    same!(condition(&pod, "Initialized")["status"], "True");
+    // The same words are counted, not written again.
+    room.wait("the count to rise", 20, |room| {
+        let events = room.events("Pod", "it")?;
+        let mut counts = events.iter().filter(|event| event["reason"] == "Unhealthy").map(|event| event["count"].as_u64());
+        Ok(counts.any(|count| count >= Some(3)))
+    })
+}
+
+fn command_fails(room: &Room) -> Result<()> {
+    let probe = json!({ "exec": { "command": ["sh", "-c", "echo not yet; exit 1"] }, "periodSeconds": 1 });
+    probed(room, &Does::Serve, &json!({ "readinessProbe": probe }))?;
+    unhealthy(room, "Readiness probe failed: not yet\n")?;
+    same!(main(&room.get("pods/it")?)["ready"], false);
+    Ok(())
+}
+
+fn liveness(room: &Room) -> Result<()> {
+    let probe = json!({ "httpGet": { "path": "/readyz", "port": 8080 }, "periodSeconds": 1, "failureThreshold": 3 });
+    probed(room, &Does::ServeUnready, &json!({ "livenessProbe": probe }))?;
+    unhealthy(room, "Liveness probe failed: HTTP probe failed with statuscode: 503")?;
+    let event = room.event("Pod", "it", "Killing", 30)?;
+    same!(event["message"], "Container main failed liveness probe, will be restarted");
+    same!(event["type"], "Normal");
+    let pod = room.see("pods/it", "restarted", 30, |pod| main(pod)["restartCount"].as_u64() >= Some(1))?;
+    // The program ends well on SIGTERM.
+    same!(main(&pod)["lastState"]["terminated"]["reason"], "Completed");
+    same!(main(&pod)["lastState"]["terminated"]["exitCode"], 0);
+    in_order(room, &["Scheduled", "Started", "Unhealthy", "Killing"])
+}
+
+fn tcp(room: &Room) -> Result<()> {
+    let probe = json!({ "tcpSocket": { "port": 9999 }, "periodSeconds": 1, "failureThreshold": 2 });
+    probed(room, &Does::Serve, &json!({ "livenessProbe": probe }))?;
+    unhealthy(room, ":9999: connect: connection refused")?;
+    let pod = room.see("pods/it", "restarted", 60, |pod| main(pod)["restartCount"].as_u64() >= Some(1))?;
+    let events = room.events("Pod", "it")?;
+    let message = format!(
+        "Liveness probe failed: dial tcp {}:9999: connect: connection refused",
+        text(&pod["status"]["podIP"])
+    );
+    ensure!(events.iter().any(|event| event["message"] == message), "no {message}");
+    Ok(())
+}
+
+fn startup(room: &Room) -> Result<()> {
+    let probe = json!({ "httpGet": { "path": "/readyz", "port": 8080 }, "periodSeconds": 1, "failureThreshold": 3 });
+    probed(room, &Does::ServeUnready, &json!({ "startupProbe": probe, "readinessProbe": readiness() }))?;
+    unhealthy(room, "Startup probe failed: HTTP probe failed with statuscode: 503")?;
+    let pod = room.get("pods/it")?;
+    same!(main(&pod)["started"], false);
+    let event = room.event("Pod", "it", "Killing", 30)?;
+    same!(event["message"], "Container main failed startup probe, will be restarted");
+    let asked = room.events("Pod", "it")?;
+    let ready = asked.iter().any(|event| text(&event["message"]).starts_with("Readiness"));
+    ensure!(!ready, "readiness was asked before the start was over");
+    Ok(())
+}
