@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
-use crate::{layers, sizes, stories};
+use crate::{fidelity, layers, sizes, stories};
 
 /// Formatting, lints, licences, unit and property tests, then the stories on the real lab
 #[derive(Args)]
@@ -266,7 +266,12 @@ fn stories_on_the_lab(test: &Test, tally: &mut Tally) -> Result<()> {
         }
         return Ok(());
     }
-    stories::run_all(test.story.as_deref().unwrap_or_default(), test.long, tally)
+    stories::run_all(test.story.as_deref().unwrap_or_default(), test.long, tally)?;
+    match test.story {
+        // One story is wanted, not the suite.
+        Some(_) => Ok(()),
+        None => fidelity::on_the_lab(tally),
+    }
 }
 
 #[cfg(test)]

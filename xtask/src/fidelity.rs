@@ -26,7 +26,9 @@ use room::Room;
 
 /// Asks a cluster what a Kubernetes must answer, and compares simulator and lab
 #[derive(Args)]
-#[command(after_help = "Examples:\n  cargo xtask fidelity lab\n  cargo xtask fidelity --kubeconfig FILE --only watch")]
+#[command(
+    after_help = "Examples:\n  cargo xtask fidelity lab\n  cargo xtask fidelity --kubeconfig FILE --only watch"
+)]
 pub struct Fidelity {
     /// `lab`: the lab, started if need be; `sim`: `nightshift sim`; `table`: write docs/fidelity.md
     /// from what the last runs of both found
@@ -84,12 +86,20 @@ pub struct Check {
 impl Check {
     /// A check that lives in its own namespace.
     const fn new(name: &'static str, ask: fn(&Room) -> Result<()>) -> Self {
-        Self { name, ask, alone: false }
+        Self {
+            name,
+            ask,
+            alone: false,
+        }
     }
 
     /// A check that changes a node.
     const fn alone(name: &'static str, ask: fn(&Room) -> Result<()>) -> Self {
-        Self { name, ask, alone: true }
+        Self {
+            name,
+            ask,
+            alone: true,
+        }
     }
 }
 
@@ -106,7 +116,9 @@ fn all() -> Vec<(&'static str, Check)> {
         ("trouble", trouble::checks()),
         ("clients", clients::checks()),
     ];
-    let named = |(group, checks): (&'static str, Vec<Check>)| checks.into_iter().map(move |check| (group, check));
+    let named = |(group, checks): (&'static str, Vec<Check>)| {
+        checks.into_iter().map(move |check| (group, check))
+    };
     groups.into_iter().flat_map(named).collect()
 }
 
@@ -143,7 +155,8 @@ mod tests {
 
     #[test]
     fn every_check_has_a_name_of_its_own() {
-        let names: std::collections::BTreeSet<_> = all().iter().map(|(_, check)| check.name).collect();
+        let names: std::collections::BTreeSet<_> =
+            all().iter().map(|(_, check)| check.name).collect();
         assert_eq!(names.len(), all().len());
         assert!(names.len() >= 50, "{}", names.len());
     }

@@ -19,7 +19,6 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["nightshift-core", "nightshift-cluster", "nightshift-sim"],
     ),
     ("xtask", &[]),
-    ("lab-kube-client", &[]),
 ];
 
 /// All that the core may be built from: small and pure.
@@ -58,7 +57,7 @@ const CORE_NEVER: &[&str] = &[
 
 /// Crates that only some of ours may use.
 const RESERVED: &[(&str, &[&str])] = &[
-    ("kube", &["nightshift-cluster", "lab-kube-client"]),
+    ("kube", &["nightshift-cluster"]),
     ("kube-client", &["nightshift-cluster"]),
     ("sqlx", &["nightshift"]),
 ];
@@ -309,7 +308,7 @@ mod tests {
                 "nightshift-core depends on tokio, which is not on its list",
                 "tokio comes into nightshift-core through nightshift-core",
                 "rand comes into nightshift-core through cel",
-                "nightshift depends on kube, which only nightshift-cluster, lab-kube-client may",
+                "nightshift depends on kube, which only nightshift-cluster may",
                 "nightshift-chaos is not in the table of xtask/src/layers.rs",
             ]
         );

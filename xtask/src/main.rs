@@ -21,11 +21,9 @@ enum Task {
     Lab(lab::cli::Action),
     Demo(demo::Demo),
     Test(check::Test),
-<<<<<<< HEAD
     Bench(bench::Bench),
     #[command(hide = true)]
     BenchProbe(bench::probe::Probe),
-=======
     Fidelity(fidelity::Fidelity),
     /// The dependency table of the design
     Layers,
@@ -45,10 +43,8 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Lab(action) => lab::cli::run(action),
         Task::Demo(demo) => demo::run(&demo),
         Task::Test(test) => check::run(&test),
-<<<<<<< HEAD
         Task::Bench(bench) => bench::run(&bench),
         Task::BenchProbe(probe) => bench::probe::run(&probe),
-=======
         Task::Fidelity(fidelity) => fidelity::run(&fidelity),
         Task::Layers => check::one(layers::check),
         Task::Sizes => check::one(sizes::check),

@@ -108,10 +108,21 @@ impl Request<'_> {
         let client = self.client.clone();
         let response = client.runtime.block_on(async {
             let started = tokio::time::timeout(LIMIT, self.http.send());
-            started.await.map_err(|_| anyhow!("no answer"))?.map_err(anyhow::Error::from)
+            started
+                .await
+                .map_err(|_| anyhow!("no answer"))?
+                .map_err(anyhow::Error::from)
         })?;
-        ensure!(response.status() == 200, "the stream's code is {}", response.status());
-        Ok(Stream { client, response, rest: Vec::new() })
+        ensure!(
+            response.status() == 200,
+            "the stream's code is {}",
+            response.status()
+        );
+        Ok(Stream {
+            client,
+            response,
+            rest: Vec::new(),
+        })
     }
 }
 
@@ -127,15 +138,14 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The body of a 200, 201 or 202.
-    pub fn ok(self) -> Result<Value> {
-        ensure!((200..300).contains(&self.code), "{}: {}", self.code, self.text);
-        Ok(self.body)
-    }
-
     /// The body, if this is the code.
     pub fn is(self, code: u16) -> Result<Value> {
-        ensure!(self.code == code, "{}, not {code}: {}", self.code, self.text);
+        ensure!(
+            self.code == code,
+            "{}, not {code}: {}",
+            self.code,
+            self.text
+        );
         Ok(self.body)
     }
 
@@ -143,7 +153,10 @@ impl Answer {
     pub fn refused(self, code: u16, reason: &str, message: &str) -> Result<Value> {
         let status = self.status(code, reason)?;
         let said = status["message"].as_str().unwrap_or_default();
-        ensure!(said == message, "the message is\n  {said}\nnot\n  {message}");
+        ensure!(
+            said == message,
+            "the message is\n  {said}\nnot\n  {message}"
+        );
         Ok(status)
     }
 
@@ -151,9 +164,15 @@ impl Answer {
     pub fn status(self, code: u16, reason: &str) -> Result<Value> {
         let status = self.is(code)?;
         let is_status = status["kind"] == "Status" && status["status"] == "Failure";
-        ensure!(is_status && status["code"] == code, "no Status of {code}: {status}");
+        ensure!(
+            is_status && status["code"] == code,
+            "no Status of {code}: {status}"
+        );
         let found = status["reason"].as_str().unwrap_or_default();
-        ensure!(found == reason, "the reason is {found}, not {reason}: {status}");
+        ensure!(
+            found == reason,
+            "the reason is {found}, not {reason}: {status}"
+        );
         Ok(status)
     }
 }
@@ -251,11 +270,20 @@ struct User {
 impl Kubeconfig {
     /// Cluster and token of the current context.
     fn current(self) -> Result<(Cluster, Option<String>)> {
-        let Self { current_context, contexts, clusters, users } = self;
-        let named = contexts.into_iter().find(|named| named.name == current_context);
+        let Self {
+            current_context,
+            contexts,
+            clusters,
+            users,
+        } = self;
+        let named = contexts
+            .into_iter()
+            .find(|named| named.name == current_context);
         let Context { cluster, user } = named.context("no current context")?.context;
         let named = clusters.into_iter().find(|named| named.name == cluster);
-        let cluster = named.with_context(|| format!("no cluster {cluster}"))?.cluster;
+        let cluster = named
+            .with_context(|| format!("no cluster {cluster}"))?
+            .cluster;
         let named = users.into_iter().find(|named| named.name == user);
         Ok((cluster, named.and_then(|named| named.user.token)))
     }

@@ -39,7 +39,11 @@ impl Said {
 
     /// What it printed, if it ended with this code.
     fn code(self, code: i32) -> Result<String> {
-        let Self { code: found, out, err } = self;
+        let Self {
+            code: found,
+            out,
+            err,
+        } = self;
         ensure!(found == code, "ended with {found}, not {code}: {err}{out}");
         Ok(out)
     }
@@ -49,7 +53,10 @@ impl Room {
     /// A program with the target's kubeconfig; it may take two minutes.
     fn program(&self, words: &[String]) -> Command {
         let mut command = Command::new("timeout");
-        command.arg("120").args(words).env("KUBECONFIG", &self.target.kubeconfig);
+        command
+            .arg("120")
+            .args(words)
+            .env("KUBECONFIG", &self.target.kubeconfig);
         command
     }
 
@@ -69,7 +76,8 @@ impl Room {
             .spawn()
             .context("cannot start kubectl")?;
         let mut pipe = child.stdin.take().context("no standard input")?;
-        pipe.write_all(input.as_bytes()).context("kubectl does not read")?;
+        pipe.write_all(input.as_bytes())
+            .context("kubectl does not read")?;
         drop(pipe);
         Ok(Said::of(&child.wait_with_output()?))
     }

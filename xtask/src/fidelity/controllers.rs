@@ -9,5 +9,10 @@ use super::{Check, joined};
 
 /// All checks of this group.
 pub fn checks() -> Vec<Check> {
-    joined(&[deployments::CHECKS, sets::CHECKS, budgets::CHECKS, nodes::CHECKS])
+    joined(&[
+        deployments::CHECKS,
+        sets::CHECKS,
+        budgets::CHECKS,
+        nodes::CHECKS,
+    ])
 }

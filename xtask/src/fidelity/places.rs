@@ -17,10 +17,9 @@ pub fn results(place: &str) -> Result<PathBuf> {
     Ok(crate::check::root()?.join(format!("target/fidelity/{place}.json")))
 }
 
-/// Builds the clients of the suite: kubectl, the informer, the kube-rs program.
+/// Builds the clients of the suite: kubectl and the informer.
 fn clients(lab: &Lab, progress: &Progress) -> Result<()> {
-    lab.build_clients(progress)?;
-    built("lab-kube-client")
+    lab.build_clients(progress)
 }
 
 /// Builds one of the workspace's programs.
@@ -43,8 +42,16 @@ pub fn lab(arguments: &Fidelity) -> Result<ExitCode> {
     lab.up(&progress)?;
     let program = std::env::current_exe().context("no name of this program")?;
     let mut command = lab.command(program);
-    command.arg("fidelity").arg("--kubeconfig").arg(lab.kubeconfig(Identity::Admin));
-    let ran = again(&mut command, arguments, &results("lab")?, &lab.kubectl_words());
+    command
+        .arg("fidelity")
+        .arg("--kubeconfig")
+        .arg(lab.kubeconfig(Identity::Admin));
+    let ran = again(
+        &mut command,
+        arguments,
+        &results("lab")?,
+        &lab.kubectl_words(),
+    );
     if ours {
         lab.down(&progress)?;
     }
@@ -59,23 +66,53 @@ pub fn sim(arguments: &Fidelity) -> Result<ExitCode> {
     let mut simulator = Simulator::start(&kubeconfig)?;
     let mut command = Command::new(std::env::current_exe().context("no name of this program")?);
     command.arg("fidelity").arg("--kubeconfig").arg(&kubeconfig);
-    let ran = again(&mut command, arguments, &results("sim")?, &Lab::here()?.kubectl_words());
+    let ran = again(
+        &mut command,
+        arguments,
+        &results("sim")?,
+        &Lab::here()?.kubectl_words(),
+    );
     simulator.stop()?;
     ran
 }
 
 /// This program once more, with the rest of its arguments.
-fn again(command: &mut Command, arguments: &Fidelity, results: &Path, kubectl: &[String]) -> Result<ExitCode> {
-    let kubectl = if arguments.kubectl.is_empty() { kubectl } else { &arguments.kubectl };
+fn again(
+    command: &mut Command,
+    arguments: &Fidelity,
+    results: &Path,
+    kubectl: &[String],
+) -> Result<ExitCode> {
+    let kubectl = if arguments.kubectl.is_empty() {
+        kubectl
+    } else {
+        &arguments.kubectl
+    };
     command
-        .args(["--only", &arguments.only, "--jobs", &arguments.jobs.to_string()])
+        .args([
+            "--only",
+            &arguments.only,
+            "--jobs",
+            &arguments.jobs.to_string(),
+        ])
         .arg("--results")
         .arg(results)
-        .args(["--output", if arguments.output == super::Output::Json { "json" } else { "table" }])
+        .args([
+            "--output",
+            if arguments.output == super::Output::Json {
+                "json"
+            } else {
+                "table"
+            },
+        ])
         .arg("--kubectl")
         .args(kubectl);
     let status = command.status().context("cannot run the suite")?;
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// A simulator that runs.
@@ -86,19 +123,34 @@ impl Simulator {
     fn start(kubeconfig: &Path) -> Result<Self> {
         built("nightshift")?;
         let child = Command::new(crate::check::root()?.join("target/debug/nightshift"))
-            .args(["sim", "--nodes", "2", "--listen", "127.0.0.1:0", "--kubeconfig"])
+            .args([
+                "sim",
+                "--nodes",
+                "2",
+                "--listen",
+                "127.0.0.1:0",
+                "--kubeconfig",
+            ])
             .arg(kubeconfig)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
             .context("cannot start nightshift sim")?;
         let mut simulator = Self(child);
-        until("the simulator's kubeconfig", Duration::from_secs(30), || {
-            if let Some(status) = simulator.0.try_wait()? {
-                bail!("nightshift sim ended with {status}");
-            }
-            Ok(if kubeconfig.exists() { Ok(()) } else { Err("not written".to_owned()) })
-        })?;
+        until(
+            "the simulator's kubeconfig",
+            Duration::from_secs(30),
+            || {
+                if let Some(status) = simulator.0.try_wait()? {
+                    bail!("nightshift sim ended with {status}");
+                }
+                Ok(if kubeconfig.exists() {
+                    Ok(())
+                } else {
+                    Err("not written".to_owned())
+                })
+            },
+        )?;
         Ok(simulator)
     }
 
@@ -116,11 +168,17 @@ pub fn count(place: &str, tally: &mut Tally) -> Result<()> {
         std::fs::remove_file(&path)?;
     }
     let program = std::env::current_exe().context("no name of this program")?;
-    Command::new(program).args(["fidelity", place]).status().context("cannot run the suite")?;
+    Command::new(program)
+        .args(["fidelity", place])
+        .status()
+        .context("cannot run the suite")?;
     let found = run::read(&path)?;
     ensure!(!found.is_empty(), "the suite found nothing: did it start?");
     for one in found.values() {
-        tally.count(&format!("fidelity {place}: {}", one.name), judged(place, one));
+        tally.count(
+            &format!("fidelity {place}: {}", one.name),
+            judged(place, one),
+        );
     }
     Ok(())
 }
@@ -151,7 +209,10 @@ mod tests {
         assert!(judged("sim", &found(None)).is_ok());
         assert!(judged("sim", &found(Some("no"))).is_err());
         for (name, _) in KNOWN {
-            let one = |failure| Found { name: (*name).to_owned(), ..found(failure) };
+            let one = |failure| Found {
+                name: (*name).to_owned(),
+                ..found(failure)
+            };
             assert!(judged("sim", &one(Some("no"))).is_ok());
             assert!(judged("sim", &one(None)).is_err());
             assert!(judged("lab", &one(Some("no"))).is_err());

@@ -29,8 +29,19 @@ impl Does {
         match self {
             Self::Serve => json!(["/app", "serve"]),
             Self::ServeUnready => json!(["/app", "serve", "-unready"]),
-            Self::Exit { code, after, message } => json!([
-                "/app", "exit", "-code", code.to_string(), "-after", format!("{after}s"), "-message", message,
+            Self::Exit {
+                code,
+                after,
+                message,
+            } => json!([
+                "/app",
+                "exit",
+                "-code",
+                code.to_string(),
+                "-after",
+                format!("{after}s"),
+                "-message",
+                message,
             ]),
             Self::Allocate(megabytes) => json!(["/app", "alloc", "-mb", megabytes.to_string()]),
             Self::Print(text) => json!(["/app", "print", text]),

@@ -21,7 +21,10 @@ pub const APPLY: &str = "application/apply-patch+yaml";
 
 /// Where resources live that are not in the core group.
 const GROUPS: [(&str, &[&str]); 9] = [
-    ("apps/v1", &["deployments", "replicasets", "statefulsets", "daemonsets"]),
+    (
+        "apps/v1",
+        &["deployments", "replicasets", "statefulsets", "daemonsets"],
+    ),
     ("batch/v1", &["jobs", "cronjobs"]),
     ("policy/v1", &["poddisruptionbudgets"]),
     ("discovery.k8s.io/v1", &["endpointslices"]),
@@ -58,13 +61,25 @@ impl Room {
     pub fn new(target: &Target, name: &str) -> Result<Self> {
         let words: String = name
             .chars()
-            .map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' })
+            .map(|letter| {
+                if letter.is_ascii_alphanumeric() {
+                    letter.to_ascii_lowercase()
+                } else {
+                    '-'
+                }
+            })
             .collect();
         let short: String = words.chars().take(40).collect();
         let namespace = format!("f{}-{}", target.tag, short.trim_matches('-'));
-        let room = Self { target: target.clone(), namespace };
-        room.post("/api/v1/namespaces", &json!({ "metadata": { "name": room.namespace } }))?
-            .is(201)?;
+        let room = Self {
+            target: target.clone(),
+            namespace,
+        };
+        room.post(
+            "/api/v1/namespaces",
+            &json!({ "metadata": { "name": room.namespace } }),
+        )?
+        .is(201)?;
         room.wait("what each namespace gets", 60, |room| {
             let both = ["serviceaccounts/default", "configmaps/kube-root-ca.crt"];
             let codes = both.map(|path| room.read(path).map(|answer| answer.code));
@@ -85,10 +100,16 @@ impl Room {
             return short.to_owned();
         }
         let resource = short.split(['/', '?']).next().unwrap_or_default();
-        let group = GROUPS.iter().find(|(_, resources)| resources.contains(&resource));
-        let (prefix, short) = group.map_or(("/api/v1".to_owned(), short.to_owned()), |(group, _)| {
-            (format!("/apis/{group}"), short.replacen("newevents", "events", 1))
-        });
+        let group = GROUPS
+            .iter()
+            .find(|(_, resources)| resources.contains(&resource));
+        let (prefix, short) =
+            group.map_or(("/api/v1".to_owned(), short.to_owned()), |(group, _)| {
+                (
+                    format!("/apis/{group}"),
+                    short.replacen("newevents", "events", 1),
+                )
+            });
         format!("{prefix}/namespaces/{}/{short}", self.namespace)
     }
 
@@ -99,7 +120,11 @@ impl Room {
 
     /// A request of the admin with a body of JSON.
     pub fn send(&self, method: Method, path: &str, body: &Value) -> Result<Answer> {
-        self.target.admin.request(method, &self.path(path)).json(body).send()
+        self.target
+            .admin
+            .request(method, &self.path(path))
+            .json(body)
+            .send()
     }
 
     /// GET, whatever the answer.
@@ -109,7 +134,9 @@ impl Room {
 
     /// GET of something that is there.
     pub fn get(&self, path: &str) -> Result<Value> {
-        self.read(path)?.is(200).with_context(|| format!("GET {path}"))
+        self.read(path)?
+            .is(200)
+            .with_context(|| format!("GET {path}"))
     }
 
     /// GET in another form.
@@ -125,7 +152,9 @@ impl Room {
 
     /// POST that makes something.
     pub fn create(&self, path: &str, body: &Value) -> Result<Value> {
-        self.post(path, body)?.is(201).with_context(|| format!("POST {path}"))
+        self.post(path, body)?
+            .is(201)
+            .with_context(|| format!("POST {path}"))
     }
 
     /// PUT, whatever the answer.
@@ -141,12 +170,16 @@ impl Room {
 
     /// A merge patch that must succeed.
     pub fn merge(&self, path: &str, body: &Value) -> Result<Value> {
-        self.patch(MERGE_PATCH, path, body)?.is(200).with_context(|| format!("PATCH {path}"))
+        self.patch(MERGE_PATCH, path, body)?
+            .is(200)
+            .with_context(|| format!("PATCH {path}"))
     }
 
     /// A strategic merge patch that must succeed.
     pub fn strategic(&self, path: &str, body: &Value) -> Result<Value> {
-        self.patch(STRATEGIC, path, body)?.is(200).with_context(|| format!("PATCH {path}"))
+        self.patch(STRATEGIC, path, body)?
+            .is(200)
+            .with_context(|| format!("PATCH {path}"))
     }
 
     /// Server-side apply by a manager, whatever the answer.
@@ -175,23 +208,49 @@ impl Room {
     pub fn names(&self, path: &str) -> Result<Vec<String>> {
         let list = self.get(path)?;
         let items = list["items"].as_array().context("no items")?;
-        Ok(items.iter().map(|item| text(&item["metadata"]["name"])).collect())
+        Ok(items
+            .iter()
+            .map(|item| text(&item["metadata"]["name"]))
+            .collect())
     }
 
     /// Waits until `look` says yes.
-    pub fn wait(&self, what: &str, seconds: u64, look: impl Fn(&Self) -> Result<bool>) -> Result<()> {
+    pub fn wait(
+        &self,
+        what: &str,
+        seconds: u64,
+        look: impl Fn(&Self) -> Result<bool>,
+    ) -> Result<()> {
         until(what, Duration::from_secs(seconds), || {
-            Ok(if look(self)? { Ok(()) } else { Err("not yet".to_owned()) })
+            Ok(if look(self)? {
+                Ok(())
+            } else {
+                Err("not yet".to_owned())
+            })
         })
     }
 
     /// Waits until an object looks as wanted; returns it. The error shows its status.
-    pub fn see(&self, path: &str, what: &str, seconds: u64, look: impl Fn(&Value) -> bool) -> Result<Value> {
-        until(&format!("{path}: {what}"), Duration::from_secs(seconds), || {
-            let answer = self.read(path)?;
-            let fits = answer.code == 200 && look(&answer.body);
-            Ok(if fits { Ok(answer.body) } else { Err(shown(&answer.body)) })
-        })
+    pub fn see(
+        &self,
+        path: &str,
+        what: &str,
+        seconds: u64,
+        look: impl Fn(&Value) -> bool,
+    ) -> Result<Value> {
+        until(
+            &format!("{path}: {what}"),
+            Duration::from_secs(seconds),
+            || {
+                let answer = self.read(path)?;
+                let fits = answer.code == 200 && look(&answer.body);
+                Ok(if fits {
+                    Ok(answer.body)
+                } else {
+                    Err(shown(&answer.body))
+                })
+            },
+        )
     }
 
     /// Waits until an object is gone.
@@ -206,19 +265,27 @@ impl Room {
         let selector = format!("involvedObject.kind%3D{kind},involvedObject.name%3D{name}");
         let mut list = self.get(&format!("events?fieldSelector={selector}"))?;
         let mut events = std::mem::take(list["items"].as_array_mut().context("no items")?);
-        let age = |event: &Value| text(&event["metadata"]["resourceVersion"]).parse::<u64>().unwrap_or(0);
+        let age = |event: &Value| {
+            text(&event["metadata"]["resourceVersion"])
+                .parse::<u64>()
+                .unwrap_or(0)
+        };
         events.sort_by_key(age);
         Ok(events)
     }
 
     /// Waits for an event with this reason about a pod; returns it.
     pub fn event(&self, kind: &str, name: &str, reason: &str, seconds: u64) -> Result<Value> {
-        until(&format!("event {reason} of {kind} {name}"), Duration::from_secs(seconds), || {
-            let events = self.events(kind, name)?;
-            let reasons: Vec<_> = events.iter().map(|event| text(&event["reason"])).collect();
-            let found = events.into_iter().find(|event| event["reason"] == reason);
-            Ok(found.ok_or_else(|| reasons.join(" ")))
-        })
+        until(
+            &format!("event {reason} of {kind} {name}"),
+            Duration::from_secs(seconds),
+            || {
+                let events = self.events(kind, name)?;
+                let reasons: Vec<_> = events.iter().map(|event| text(&event["reason"])).collect();
+                let found = events.into_iter().find(|event| event["reason"] == reason);
+                Ok(found.ok_or_else(|| reasons.join(" ")))
+            },
+        )
     }
 }
 
@@ -229,14 +296,20 @@ pub fn text(value: &Value) -> String {
 
 /// The status of an object, or all of it, in one line.
 fn shown(object: &Value) -> String {
-    let part = object.get("status").filter(|status| status.is_object()).unwrap_or(object);
+    let part = object
+        .get("status")
+        .filter(|status| status.is_object())
+        .unwrap_or(object);
     part.to_string().chars().take(1500).collect()
 }
 
 /// The condition of a type in a status; null if there is none.
 pub fn condition<'o>(object: &'o Value, kind: &str) -> &'o Value {
     let conditions = object["status"]["conditions"].as_array();
-    let found = conditions.into_iter().flatten().find(|condition| condition["type"] == kind);
+    let found = conditions
+        .into_iter()
+        .flatten()
+        .find(|condition| condition["type"] == kind);
     found.unwrap_or(&Value::Null)
 }
 

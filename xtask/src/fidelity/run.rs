@@ -40,9 +40,13 @@ pub fn against(arguments: &Fidelity, kubeconfig: &Path) -> Result<ExitCode> {
         tag: format!("{:04x}", rand::random::<u16>()),
     };
     let only = arguments.only.as_str();
-    let checks: Vec<_> = all().into_iter().filter(|(_, check)| check.name.contains(only)).collect();
+    let checks: Vec<_> = all()
+        .into_iter()
+        .filter(|(_, check)| check.name.contains(only))
+        .collect();
     ensure!(!checks.is_empty(), "no check has {only} in its name");
-    let (alone, together): (Vec<_>, Vec<_>) = checks.into_iter().partition(|(_, check)| check.alone);
+    let (alone, together): (Vec<_>, Vec<_>) =
+        checks.into_iter().partition(|(_, check)| check.alone);
     let mut found = many(&target, &together, arguments.jobs.max(1));
     found.extend(many(&target, &alone, 1));
     report(arguments, &found)
@@ -63,12 +67,20 @@ fn report(arguments: &Fidelity, found: &[Found]) -> Result<ExitCode> {
         Output::Json => println!("{}", serde_json::to_string_pretty(found)?),
         Output::Table => {
             for one in found.iter().filter(|one| one.failure.is_some()) {
-                println!("FAILED {}: {}", one.name, one.failure.as_deref().unwrap_or_default());
+                println!(
+                    "FAILED {}: {}",
+                    one.name,
+                    one.failure.as_deref().unwrap_or_default()
+                );
             }
             println!("{} passed, {failed} failed", found.len() - failed);
         }
     }
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// What runs found before, by name of the check.
@@ -109,5 +121,10 @@ fn ask(target: &Target, group: &str, check: &Check) -> Found {
     let failure = result.err().map(|error| format!("{error:#}"));
     let word = if failure.is_some() { "FAILED" } else { "ok" };
     eprintln!("{word:6} {seconds:5.1} s  {group}: {}", check.name);
-    Found { group: group.to_owned(), name: check.name.to_owned(), failure, seconds }
+    Found {
+        group: group.to_owned(),
+        name: check.name.to_owned(),
+        failure,
+        seconds,
+    }
 }

@@ -19,16 +19,25 @@ checks are in `xtask/src/fidelity`. A difference is mended in the simulator or h
 
 /// Writes the page from the results of the last runs.
 pub fn write() -> Result<ExitCode> {
-    let (sim, lab) = (read(&places::results("sim")?)?, read(&places::results("lab")?)?);
-    ensure!(!lab.is_empty(), "the lab was not asked yet: cargo xtask fidelity lab");
+    let (sim, lab) = (
+        read(&places::results("sim")?)?,
+        read(&places::results("lab")?)?,
+    );
+    ensure!(
+        !lab.is_empty(),
+        "the lab was not asked yet: cargo xtask fidelity lab"
+    );
     let path = crate::check::root()?.join("docs/fidelity.md");
-    std::fs::write(&path, page(&sim, &lab)).with_context(|| format!("cannot write {}", path.display()))?;
+    std::fs::write(&path, page(&sim, &lab))
+        .with_context(|| format!("cannot write {}", path.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn page(sim: &BTreeMap<String, Found>, lab: &BTreeMap<String, Found>) -> String {
     let mut page = HEAD.to_owned();
-    let passed = |found: &BTreeMap<String, Found>| found.values().filter(|one| one.failure.is_none()).count();
+    let passed = |found: &BTreeMap<String, Found>| {
+        found.values().filter(|one| one.failure.is_none()).count()
+    };
     let checks = all();
     let mut group = "";
     let counts = format!(
@@ -41,12 +50,23 @@ fn page(sim: &BTreeMap<String, Found>, lab: &BTreeMap<String, Found>) -> String 
     for (of, check) in checks {
         if of != group {
             group = of;
-            page.push_str(&format!("\n## {group}\n\n| check | sim | lab | difference |\n|---|---|---|---|\n"));
+            page.push_str(&format!(
+                "\n## {group}\n\n| check | sim | lab | difference |\n|---|---|---|---|\n"
+            ));
         }
         let (of_sim, of_lab) = (word(sim.get(check.name)), word(lab.get(check.name)));
-        let difference = if of_sim == of_lab { String::new() } else { reason(check.name, sim.get(check.name)) };
+        let difference = if of_sim == of_lab {
+            String::new()
+        } else {
+            reason(check.name, sim.get(check.name))
+        };
         // Writing to a string does not fail.
-        writeln!(page, "| {} | {of_sim} | {of_lab} | {difference} |", check.name).unwrap_or_default();
+        writeln!(
+            page,
+            "| {} | {of_sim} | {of_lab} | {difference} |",
+            check.name
+        )
+        .unwrap_or_default();
     }
     page
 }
@@ -61,8 +81,15 @@ fn word(found: Option<&Found>) -> &'static str {
 
 /// Why the simulator differs: the listed reason, else what the check said.
 fn reason(name: &str, found: Option<&Found>) -> String {
-    let listed = KNOWN.iter().find(|(known, _)| *known == name).map(|(_, reason)| (*reason).to_owned());
-    let said = || found.and_then(|found| found.failure.clone()).unwrap_or_default();
+    let listed = KNOWN
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, reason)| (*reason).to_owned());
+    let said = || {
+        found
+            .and_then(|found| found.failure.clone())
+            .unwrap_or_default()
+    };
     let text = listed.unwrap_or_else(said).replace(['\n', '|'], " ");
     text.chars().take(200).collect()
 }

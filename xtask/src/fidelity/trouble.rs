@@ -13,7 +13,12 @@ use super::{Check, joined};
 
 /// All checks of this group.
 pub fn checks() -> Vec<Check> {
-    joined(&[starting::CHECKS, crashes::CHECKS, probes::CHECKS, placing::CHECKS])
+    joined(&[
+        starting::CHECKS,
+        crashes::CHECKS,
+        probes::CHECKS,
+        placing::CHECKS,
+    ])
 }
 
 /// The state of a pod's first container.
@@ -23,7 +28,9 @@ fn main(pod: &Value) -> &Value {
 
 /// Waits until the first container waits for this reason; returns the pod.
 fn waiting(room: &Room, reason: &str, seconds: u64) -> Result<Value> {
-    room.see("pods/it", reason, seconds, |pod| main(pod)["state"]["waiting"]["reason"] == reason)
+    room.see("pods/it", reason, seconds, |pod| {
+        main(pod)["state"]["waiting"]["reason"] == reason
+    })
 }
 
 /// Fails unless these reasons of events about pod `it` first came in this order.
@@ -31,7 +38,11 @@ fn in_order(room: &Room, reasons: &[&str]) -> Result<()> {
     let mut events = room.events("Pod", "it")?;
     let begun = |event: &Value| {
         let first = text(&event["firstTimestamp"]);
-        if first.is_empty() { text(&event["eventTime"]) } else { first }
+        if first.is_empty() {
+            text(&event["eventTime"])
+        } else {
+            first
+        }
     };
     events.sort_by_key(begun);
     let mut found = Vec::new();

@@ -47,7 +47,10 @@ impl Lab {
 
     /// kubectl's program and first words: for those who choose the kubeconfig themselves.
     pub fn kubectl_words(&self) -> Vec<String> {
-        vec![self.build.join("kube").display().to_string(), "kubectl".to_owned()]
+        vec![
+            self.build.join("kube").display().to_string(),
+            "kubectl".to_owned(),
+        ]
     }
 
     /// A program that was built from a module in `lab/`.

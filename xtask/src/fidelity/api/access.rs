@@ -18,7 +18,10 @@ pub(super) const CHECKS: &[Check] = &[
     Check::new("rbac: names of resources", resource_names),
     Check::new("rbac: nobody grants what he has not", escalation),
     Check::new("rbac: roleRef is immutable", role_ref),
-    Check::new("review: SelfSubjectAccessReview and SubjectAccessReview", access_reviews),
+    Check::new(
+        "review: SelfSubjectAccessReview and SubjectAccessReview",
+        access_reviews,
+    ),
     Check::new("review: SelfSubjectRulesReview", rules_review),
     Check::new("review: TokenReview and SelfSubjectReview", token_reviews),
 ];
@@ -29,7 +32,8 @@ fn account(room: &Room, name: &str) -> Result<(String, Client)> {
     if room.read(&path)?.code == 404 {
         room.create("serviceaccounts", &json!({ "metadata": { "name": name } }))?;
     }
-    let request = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {} });
+    let request =
+        json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {} });
     let made = room.create(&format!("{path}/token"), &request)?;
     let token = text(&made["status"]["token"]);
     let user = format!("system:serviceaccount:{}:{name}", room.namespace);
@@ -38,7 +42,10 @@ fn account(room: &Room, name: &str) -> Result<(String, Client)> {
 
 /// A role in the room, bound to one of its ServiceAccounts.
 fn grant(room: &Room, account: &str, role: &str, rules: &Value) -> Result<()> {
-    room.create("roles", &json!({ "metadata": { "name": role }, "rules": rules }))?;
+    room.create(
+        "roles",
+        &json!({ "metadata": { "name": role }, "rules": rules }),
+    )?;
     let binding = json!({
         "metadata": { "name": role },
         "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role },
@@ -51,13 +58,19 @@ fn denials(room: &Room) -> Result<()> {
     let (user, poor) = account(room, "poor")?;
     let namespace = &room.namespace;
     let denied = |method: Method, path: &str, message: String| -> Result<Value> {
-        let answer = poor.request(method, &room.path(path)).json(&json!({})).send()?;
+        let answer = poor
+            .request(method, &room.path(path))
+            .json(&json!({}))
+            .send()?;
         answer.refused(403, "Forbidden", &message)
     };
     let message = format!(
         "pods is forbidden: User \"{user}\" cannot list resource \"pods\" in API group \"\" in the namespace \"{namespace}\""
     );
-    same!(denied(Method::GET, "pods", message)?["details"], json!({ "kind": "pods" }));
+    same!(
+        denied(Method::GET, "pods", message)?["details"],
+        json!({ "kind": "pods" })
+    );
     let message = format!(
         "pods \"p\" is forbidden: User \"{user}\" cannot get resource \"pods\" in API group \"\" in the namespace \"{namespace}\""
     );
@@ -76,7 +89,10 @@ fn denials(room: &Room) -> Result<()> {
     );
     denied(Method::GET, "/apis/apps/v1/deployments?watch=true", message)?;
     let message = format!("forbidden: User \"{user}\" cannot get path \"/metrics\"");
-    same!(denied(Method::GET, "/metrics", message)?["details"], json!({}));
+    same!(
+        denied(Method::GET, "/metrics", message)?["details"],
+        json!({})
+    );
     Ok(())
 }
 
@@ -100,21 +116,44 @@ fn strangers(room: &Room) -> Result<()> {
 
 /// The answer's code for a request of somebody.
 fn code(room: &Room, who: &Client, method: Method, path: &str) -> Result<u16> {
-    Ok(who.request(method, &room.path(path)).json(&json!({})).send()?.code)
+    Ok(who
+        .request(method, &room.path(path))
+        .json(&json!({}))
+        .send()?
+        .code)
 }
 
 fn role_and_binding(room: &Room) -> Result<()> {
     let (_, who) = account(room, "reader")?;
     same!(code(room, &who, Method::GET, "configmaps")?, 403);
-    let rules = json!([{ "apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list"] }]);
+    let rules =
+        json!([{ "apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list"] }]);
     grant(room, "reader", "read", &rules)?;
-    room.wait("the role to count", 10, |room| Ok(code(room, &who, Method::GET, "configmaps")? == 200))?;
-    same!(code(room, &who, Method::GET, "configmaps/kube-root-ca.crt")?, 200);
+    room.wait("the role to count", 10, |room| {
+        Ok(code(room, &who, Method::GET, "configmaps")? == 200)
+    })?;
+    same!(
+        code(room, &who, Method::GET, "configmaps/kube-root-ca.crt")?,
+        200
+    );
     same!(code(room, &who, Method::GET, "configmaps?watch=true")?, 403);
-    same!(code(room, &who, Method::DELETE, "configmaps/kube-root-ca.crt")?, 403);
-    same!(code(room, &who, Method::GET, "/api/v1/namespaces/default/configmaps")?, 403);
+    same!(
+        code(room, &who, Method::DELETE, "configmaps/kube-root-ca.crt")?,
+        403
+    );
+    same!(
+        code(
+            room,
+            &who,
+            Method::GET,
+            "/api/v1/namespaces/default/configmaps"
+        )?,
+        403
+    );
     room.delete("rolebindings/read")?.is(200)?;
-    room.wait("the end of the role", 10, |room| Ok(code(room, &who, Method::GET, "configmaps")? == 403))
+    room.wait("the end of the role", 10, |room| {
+        Ok(code(room, &who, Method::GET, "configmaps")? == 403)
+    })
 }
 
 fn resource_names(room: &Room) -> Result<()> {
@@ -125,7 +164,9 @@ fn resource_names(room: &Room) -> Result<()> {
     ]);
     grant(room, "picky", "pick", &rules)?;
     let one = "configmaps/kube-root-ca.crt";
-    room.wait("the role to count", 10, |room| Ok(code(room, &who, Method::GET, one)? == 200))?;
+    room.wait("the role to count", 10, |room| {
+        Ok(code(room, &who, Method::GET, one)? == 200)
+    })?;
     same!(code(room, &who, Method::GET, "configmaps/other")?, 403);
     same!(code(room, &who, Method::GET, "configmaps")?, 403);
     same!(code(room, &who, Method::GET, "deployments/it/scale")?, 404);
@@ -137,12 +178,17 @@ fn escalation(room: &Room) -> Result<()> {
     let (user, who) = account(room, "climber")?;
     let rules = json!([{ "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles"], "verbs": ["create", "get"] }]);
     grant(room, "climber", "climb", &rules)?;
-    room.wait("the role to count", 10, |room| Ok(code(room, &who, Method::GET, "roles/climb")? == 200))?;
+    room.wait("the role to count", 10, |room| {
+        Ok(code(room, &who, Method::GET, "roles/climb")? == 200)
+    })?;
     let more = json!({
         "metadata": { "name": "more" },
         "rules": [{ "apiGroups": [""], "resources": ["secrets"], "verbs": ["get"] }],
     });
-    let answer = who.request(Method::POST, &room.path("roles")).json(&more).send()?;
+    let answer = who
+        .request(Method::POST, &room.path("roles"))
+        .json(&more)
+        .send()?;
     let status = answer.status(403, "Forbidden")?;
     let begin = format!(
         "roles.rbac.authorization.k8s.io \"more\" is forbidden: user \"{user}\" (groups=[\"system:serviceaccounts\" \
@@ -157,7 +203,11 @@ fn escalation(room: &Room) -> Result<()> {
 fn role_ref(room: &Room) -> Result<()> {
     grant(room, "default", "one", &json!([]))?;
     let change = json!({ "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "two" } });
-    let answer = room.patch(crate::fidelity::room::MERGE_PATCH, "rolebindings/one", &change)?;
+    let answer = room.patch(
+        crate::fidelity::room::MERGE_PATCH,
+        "rolebindings/one",
+        &change,
+    )?;
     let message = "RoleBinding.rbac.authorization.k8s.io \"one\" is invalid: roleRef: Invalid value: \
         {\"APIGroup\":\"rbac.authorization.k8s.io\",\"Kind\":\"Role\",\"Name\":\"two\"}: cannot change roleRef";
     answer.refused(422, "Invalid", message)?;
@@ -172,10 +222,17 @@ fn access_reviews(room: &Room) -> Result<()> {
     let (user, who) = account(room, "asker")?;
     let answer = who.request(Method::POST, &own).json(&ask).send()?.is(201)?;
     same!(answer["status"], json!({ "allowed": false }));
-    grant(room, "asker", "list", &json!([{ "apiGroups": [""], "resources": ["pods"], "verbs": ["list"] }]))?;
+    grant(
+        room,
+        "asker",
+        "list",
+        &json!([{ "apiGroups": [""], "resources": ["pods"], "verbs": ["list"] }]),
+    )?;
     let other = json!({ "spec": { "user": user, "resourceAttributes": attributes } });
     let path = format!("{REVIEWS}/subjectaccessreviews");
-    room.wait("the role to count", 10, |room| Ok(room.create(&path, &other)?["status"]["allowed"] == true))?;
+    room.wait("the role to count", 10, |room| {
+        Ok(room.create(&path, &other)?["status"]["allowed"] == true)
+    })?;
     let answer = room.create(&path, &other)?;
     let reason = format!(
         "RBAC: allowed by RoleBinding \"list/{0}\" of Role \"list\" to ServiceAccount \"asker/{0}\"",
@@ -187,13 +244,25 @@ fn access_reviews(room: &Room) -> Result<()> {
 
 fn rules_review(room: &Room) -> Result<()> {
     let (_, who) = account(room, "asker")?;
-    grant(room, "asker", "list", &json!([{ "apiGroups": [""], "resources": ["pods"], "verbs": ["list"] }]))?;
+    grant(
+        room,
+        "asker",
+        "list",
+        &json!([{ "apiGroups": [""], "resources": ["pods"], "verbs": ["list"] }]),
+    )?;
     let ask = json!({ "spec": { "namespace": room.namespace } });
     let path = format!("{REVIEWS}/selfsubjectrulesreviews");
     let wanted = json!({ "verbs": ["list"], "apiGroups": [""], "resources": ["pods"] });
     room.wait("the role to be listed", 10, |_| {
-        let answer = who.request(Method::POST, &path).json(&ask).send()?.is(201)?;
-        let rules = answer["status"]["resourceRules"].as_array().cloned().unwrap_or_default();
+        let answer = who
+            .request(Method::POST, &path)
+            .json(&ask)
+            .send()?
+            .is(201)?;
+        let rules = answer["status"]["resourceRules"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
         Ok(answer["status"]["incomplete"] == false && rules.contains(&wanted))
     })
 }
@@ -201,7 +270,11 @@ fn rules_review(room: &Room) -> Result<()> {
 fn token_reviews(room: &Room) -> Result<()> {
     let (user, who) = account(room, "it")?;
     let own = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
-    let answer = who.request(Method::POST, own).json(&json!({})).send()?.is(201)?;
+    let answer = who
+        .request(Method::POST, own)
+        .json(&json!({}))
+        .send()?
+        .is(201)?;
     let info = &answer["status"]["userInfo"];
     same!(info["username"], user);
     let groups = json!([
@@ -210,7 +283,8 @@ fn token_reviews(room: &Room) -> Result<()> {
         "system:authenticated",
     ]);
     same!(info["groups"], groups);
-    let request = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {} });
+    let request =
+        json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {} });
     let token = room.create("serviceaccounts/it/token", &request)?["status"]["token"].take();
     let path = "/apis/authentication.k8s.io/v1/tokenreviews";
     let good = room.create(path, &json!({ "spec": { "token": token } }))?;

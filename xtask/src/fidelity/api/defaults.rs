@@ -26,16 +26,24 @@ fn pod_defaults(room: &Room) -> Result<()> {
     same!(spec["enableServiceLinks"], true);
     same!(spec["priority"], 0);
     same!(spec["preemptionPolicy"], "PreemptLowerPriority");
-    let toleration = |key: &str| json!({
-        "key": format!("node.kubernetes.io/{key}"), "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300,
-    });
-    same!(spec["tolerations"], json!([toleration("not-ready"), toleration("unreachable")]));
+    let toleration = |key: &str| {
+        json!({
+            "key": format!("node.kubernetes.io/{key}"), "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300,
+        })
+    };
+    same!(
+        spec["tolerations"],
+        json!([toleration("not-ready"), toleration("unreachable")])
+    );
     let main = &spec["containers"][0];
     same!(main["imagePullPolicy"], "IfNotPresent");
     same!(main["terminationMessagePath"], "/dev/termination-log");
     same!(main["terminationMessagePolicy"], "File");
     same!(main["resources"], json!({}));
-    same!(main["volumeMounts"][0]["mountPath"], "/var/run/secrets/kubernetes.io/serviceaccount");
+    same!(
+        main["volumeMounts"][0]["mountPath"],
+        "/var/run/secrets/kubernetes.io/serviceaccount"
+    );
     same!(pod["status"]["phase"], "Pending");
     same!(pod["status"]["qosClass"], "BestEffort");
     let mut probed = idle_pod("latest");
@@ -67,16 +75,25 @@ fn workload_defaults(room: &Room) -> Result<()> {
     same!(spec["revisionHistoryLimit"], 10);
     same!(spec["progressDeadlineSeconds"], 600);
     same!(spec["strategy"]["type"], "RollingUpdate");
-    same!(spec["template"]["spec"]["schedulerName"], "default-scheduler");
+    same!(
+        spec["template"]["spec"]["schedulerName"],
+        "default-scheduler"
+    );
     let template = idle_deployment("it")["spec"]["template"].take();
     let set = json!({ "metadata": { "name": "it" }, "spec": {
         "selector": { "matchLabels": { "app": "it" } }, "template": template,
     } });
     let spec = room.post("statefulsets?dryRun=All", &set)?.is(201)?["spec"].take();
     same!(spec["podManagementPolicy"], "OrderedReady");
-    same!(spec["updateStrategy"], json!({ "type": "RollingUpdate", "rollingUpdate": { "partition": 0 } }));
+    same!(
+        spec["updateStrategy"],
+        json!({ "type": "RollingUpdate", "rollingUpdate": { "partition": 0 } })
+    );
     let spec = room.post("daemonsets?dryRun=All", &set)?.is(201)?["spec"].take();
-    same!(spec["updateStrategy"]["rollingUpdate"], json!({ "maxUnavailable": 1, "maxSurge": 0 }));
+    same!(
+        spec["updateStrategy"]["rollingUpdate"],
+        json!({ "maxUnavailable": 1, "maxSurge": 0 })
+    );
     let job = json!({ "metadata": { "name": "it" }, "spec": { "suspend": true, "template": { "spec": {
         "restartPolicy": "Never", "containers": [{ "name": "main", "image": "x" }],
     } } } });
@@ -96,17 +113,30 @@ fn namespace_defaults(room: &Room) -> Result<()> {
     let found = room.get(&format!("/api/v1/namespaces/{}", room.namespace))?;
     same!(found["status"]["phase"], "Active");
     same!(found["spec"]["finalizers"], json!(["kubernetes"]));
-    same!(found["metadata"]["labels"]["kubernetes.io/metadata.name"], room.namespace.as_str());
-    room.wait("the authority's certificate", 10, |room| Ok(room.read("configmaps/kube-root-ca.crt")?.code == 200))?;
+    same!(
+        found["metadata"]["labels"]["kubernetes.io/metadata.name"],
+        room.namespace.as_str()
+    );
+    room.wait("the authority's certificate", 10, |room| {
+        Ok(room.read("configmaps/kube-root-ca.crt")?.code == 200)
+    })?;
     // Both come back.
     room.delete("serviceaccounts/default")?.is(200)?;
-    room.wait("a new ServiceAccount", 10, |room| Ok(room.read("serviceaccounts/default")?.code == 200))
+    room.wait("a new ServiceAccount", 10, |room| {
+        Ok(room.read("serviceaccounts/default")?.code == 200)
+    })
 }
 
 /// A quota; waits until it counts.
 fn limited(room: &Room, hard: &Value) -> Result<()> {
-    room.create("resourcequotas", &json!({ "metadata": { "name": "small" }, "spec": { "hard": hard } }))?;
-    room.see("resourcequotas/small", "counted", 20, |it| it["status"]["used"].is_object()).map(drop)
+    room.create(
+        "resourcequotas",
+        &json!({ "metadata": { "name": "small" }, "spec": { "hard": hard } }),
+    )?;
+    room.see("resourcequotas/small", "counted", 20, |it| {
+        it["status"]["used"].is_object()
+    })
+    .map(drop)
 }
 
 /// An idle pod that asks for cpu.
@@ -117,29 +147,42 @@ fn asking(name: &str, cpu: &str) -> Value {
 }
 
 fn quota(room: &Room) -> Result<()> {
-    limited(room, &json!({ "pods": "2", "requests.cpu": "1", "configmaps": "2" }))?;
-    let message = "pods \"bad\" is forbidden: failed quota: small: must specify requests.cpu for: main";
-    let status = room.post("pods", &idle_pod("bad"))?.refused(403, "Forbidden", message)?;
+    limited(
+        room,
+        &json!({ "pods": "2", "requests.cpu": "1", "configmaps": "2" }),
+    )?;
+    let message =
+        "pods \"bad\" is forbidden: failed quota: small: must specify requests.cpu for: main";
+    let status = room
+        .post("pods", &idle_pod("bad"))?
+        .refused(403, "Forbidden", message)?;
     same!(status["details"], json!({ "name": "bad", "kind": "pods" }));
     room.create("pods", &asking("one", "600m"))?;
     let message = "pods \"two\" is forbidden: exceeded quota: small, requested: requests.cpu=600m, \
         used: requests.cpu=600m, limited: requests.cpu=1";
-    room.post("pods", &asking("two", "600m"))?.refused(403, "Forbidden", message)?;
+    room.post("pods", &asking("two", "600m"))?
+        .refused(403, "Forbidden", message)?;
     room.create("configmaps", &config_map("one"))?;
     let message = "configmaps \"two\" is forbidden: exceeded quota: small, requested: configmaps=1, \
         used: configmaps=2, limited: configmaps=2";
-    room.post("configmaps", &config_map("two"))?.refused(403, "Forbidden", message)?;
+    room.post("configmaps", &config_map("two"))?
+        .refused(403, "Forbidden", message)?;
     Ok(())
 }
 
 fn quota_used(room: &Room) -> Result<()> {
     limited(room, &json!({ "pods": "1" }))?;
     room.create("pods", &idle_pod("one"))?;
-    room.see("resourcequotas/small", "one pod", 20, |it| it["status"]["used"]["pods"] == "1")?;
+    room.see("resourcequotas/small", "one pod", 20, |it| {
+        it["status"]["used"]["pods"] == "1"
+    })?;
     let message = "pods \"two\" is forbidden: exceeded quota: small, requested: pods=1, used: pods=1, limited: pods=1";
-    room.post("pods", &idle_pod("two"))?.refused(403, "Forbidden", message)?;
+    room.post("pods", &idle_pod("two"))?
+        .refused(403, "Forbidden", message)?;
     room.delete("pods/one")?.is(200)?;
-    room.see("resourcequotas/small", "no pod", 30, |it| it["status"]["used"]["pods"] == "0")?;
+    room.see("resourcequotas/small", "no pod", 30, |it| {
+        it["status"]["used"]["pods"] == "0"
+    })?;
     room.create("pods", &idle_pod("two")).map(drop)
 }
 
@@ -149,7 +192,10 @@ fn limit_range(room: &Room) -> Result<()> {
         "defaultRequest": { "memory": "64Mi", "cpu": "50m" },
         "max": { "memory": "256Mi" }, "min": { "memory": "16Mi" },
     }]);
-    room.create("limitranges", &json!({ "metadata": { "name": "it" }, "spec": { "limits": limits } }))?;
+    room.create(
+        "limitranges",
+        &json!({ "metadata": { "name": "it" }, "spec": { "limits": limits } }),
+    )?;
     let asks = |resources: Value| {
         let mut pod = idle_pod("it");
         pod["spec"]["containers"][0]["resources"] = resources;
@@ -160,14 +206,20 @@ fn limit_range(room: &Room) -> Result<()> {
         Ok(pod["spec"]["containers"][0]["resources"]["limits"]["memory"] == "128Mi")
     })?;
     let pod = room.post("pods?dryRun=All", &idle_pod("it"))?.is(201)?;
-    let given = json!({ "limits": { "memory": "128Mi" }, "requests": { "memory": "64Mi", "cpu": "50m" } });
+    let given =
+        json!({ "limits": { "memory": "128Mi" }, "requests": { "memory": "64Mi", "cpu": "50m" } });
     same!(pod["spec"]["containers"][0]["resources"], given);
     let note = "LimitRanger plugin set: cpu, memory request for container main; memory limit for container main";
-    same!(pod["metadata"]["annotations"]["kubernetes.io/limit-ranger"], note);
-    let message = "pods \"it\" is forbidden: maximum memory usage per Container is 256Mi, but limit is 1Gi";
+    same!(
+        pod["metadata"]["annotations"]["kubernetes.io/limit-ranger"],
+        note
+    );
+    let message =
+        "pods \"it\" is forbidden: maximum memory usage per Container is 256Mi, but limit is 1Gi";
     let answer = room.post("pods", &asks(json!({ "limits": { "memory": "1Gi" } })))?;
     answer.refused(403, "Forbidden", message)?;
-    let message = "pods \"it\" is forbidden: minimum memory usage per Container is 16Mi, but request is 1Mi";
+    let message =
+        "pods \"it\" is forbidden: minimum memory usage per Container is 16Mi, but request is 1Mi";
     let answer = room.post("pods", &asks(json!({ "requests": { "memory": "1Mi" } })))?;
     answer.refused(403, "Forbidden", message)?;
     Ok(())

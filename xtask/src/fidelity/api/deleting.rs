@@ -43,16 +43,27 @@ fn finalizers(room: &Room) -> Result<()> {
     same!(held["metadata"]["deletionGracePeriodSeconds"], 0);
     ensure!(held["metadata"]["deletionTimestamp"].is_string(), "{held}");
     let more = json!({ "metadata": { "finalizers": ["example.com/hold", "example.com/new"] } });
-    let status = room.patch(MERGE_PATCH, "configmaps/it", &more)?.status(422, "Invalid")?;
+    let status = room
+        .patch(MERGE_PATCH, "configmaps/it", &more)?
+        .status(422, "Invalid")?;
     let begin = "ConfigMap \"it\" is invalid: metadata.finalizers: Forbidden: no new finalizers can be added if \
         the object is being deleted, found new finalizers []string{\"example.com/new\"}";
     let message = super::super::room::text(&status["message"]);
-    ensure!(message.contains(begin.trim_start_matches("ConfigMap \"it\" is invalid: ")), "{message}");
+    ensure!(
+        message.contains(begin.trim_start_matches("ConfigMap \"it\" is invalid: ")),
+        "{message}"
+    );
     // Still writable; the second delete changes nothing.
     room.merge("configmaps/it", &json!({ "data": { "a": "2" } }))?;
     let again = room.delete("configmaps/it")?.is(200)?;
-    same!(again["metadata"]["deletionTimestamp"], held["metadata"]["deletionTimestamp"]);
-    room.merge("configmaps/it", &json!({ "metadata": { "finalizers": null } }))?;
+    same!(
+        again["metadata"]["deletionTimestamp"],
+        held["metadata"]["deletionTimestamp"]
+    );
+    room.merge(
+        "configmaps/it",
+        &json!({ "metadata": { "finalizers": null } }),
+    )?;
     same!(room.read("configmaps/it")?.code, 404);
     Ok(())
 }
@@ -61,7 +72,9 @@ fn preconditions(room: &Room) -> Result<()> {
     let made = room.create("configmaps", &config_map("it"))?;
     let now = room.merge("configmaps/it", &json!({ "data": { "a": "2" } }))?;
     let with = |preconditions: Value| json!({ "preconditions": preconditions });
-    let status = room.delete_with("configmaps/it", &with(json!({ "uid": "x" })))?.status(409, "Conflict")?;
+    let status = room
+        .delete_with("configmaps/it", &with(json!({ "uid": "x" })))?
+        .status(409, "Conflict")?;
     let message = format!(
         "Operation cannot be fulfilled on ConfigMap \"it\": the UID in the precondition (x) does not match \
          the UID in record ({}). The object might have been deleted and then recreated",
@@ -69,7 +82,9 @@ fn preconditions(room: &Room) -> Result<()> {
     );
     same!(status["message"], message);
     let stale = with(json!({ "resourceVersion": version(&made) }));
-    let status = room.delete_with("configmaps/it", &stale)?.status(409, "Conflict")?;
+    let status = room
+        .delete_with("configmaps/it", &stale)?
+        .status(409, "Conflict")?;
     let message = format!(
         "Operation cannot be fulfilled on ConfigMap \"it\": the ResourceVersion in the precondition ({}) does \
          not match the ResourceVersion in record ({}). The object might have been modified",
@@ -85,14 +100,20 @@ fn preconditions(room: &Room) -> Result<()> {
 /// A Deployment and its ReplicaSet; returns the ReplicaSet's name.
 fn deployment(room: &Room) -> Result<String> {
     room.create("deployments", &idle_deployment("it"))?;
-    room.wait("a ReplicaSet", 20, |room| Ok(room.names("replicasets")?.len() == 1))?;
+    room.wait("a ReplicaSet", 20, |room| {
+        Ok(room.names("replicasets")?.len() == 1)
+    })?;
     Ok(room.names("replicasets")?.swap_remove(0))
 }
 
 fn orphans(room: &Room) -> Result<()> {
     let set = format!("replicasets/{}", deployment(room)?);
-    same!(room.get(&set)?["metadata"]["ownerReferences"][0]["controller"], true);
-    room.delete_with("deployments/it", &json!({ "propagationPolicy": "Orphan" }))?.is(200)?;
+    same!(
+        room.get(&set)?["metadata"]["ownerReferences"][0]["controller"],
+        true
+    );
+    room.delete_with("deployments/it", &json!({ "propagationPolicy": "Orphan" }))?
+        .is(200)?;
     room.gone("deployments/it", 20)?;
     let left = room.get(&set)?;
     same!(left["metadata"].get("ownerReferences"), None);
@@ -101,18 +122,41 @@ fn orphans(room: &Room) -> Result<()> {
 
 fn foreground(room: &Room) -> Result<()> {
     let set = format!("replicasets/{}", deployment(room)?);
-    room.merge(&set, &json!({ "metadata": { "finalizers": ["example.com/hold"] } }))?;
-    let held = room.delete_with("deployments/it", &json!({ "propagationPolicy": "Foreground" }))?.is(200)?;
-    same!(held["metadata"]["finalizers"], json!(["foregroundDeletion"]));
-    room.see(&set, "being deleted", 20, |it| it["metadata"]["deletionTimestamp"].is_string())?;
+    room.merge(
+        &set,
+        &json!({ "metadata": { "finalizers": ["example.com/hold"] } }),
+    )?;
+    let held = room
+        .delete_with(
+            "deployments/it",
+            &json!({ "propagationPolicy": "Foreground" }),
+        )?
+        .is(200)?;
+    same!(
+        held["metadata"]["finalizers"],
+        json!(["foregroundDeletion"])
+    );
+    room.see(&set, "being deleted", 20, |it| {
+        it["metadata"]["deletionTimestamp"].is_string()
+    })?;
     room.get("deployments/it")?;
-    room.patch(MERGE_PATCH, &set, &json!({ "metadata": { "finalizers": null } }))?.is(200)?;
+    room.patch(
+        MERGE_PATCH,
+        &set,
+        &json!({ "metadata": { "finalizers": null } }),
+    )?
+    .is(200)?;
     room.gone("deployments/it", 20)
 }
 
 fn background(room: &Room) -> Result<()> {
     let set = format!("replicasets/{}", deployment(room)?);
-    let status = room.delete_with("deployments/it", &json!({ "propagationPolicy": "Background" }))?.is(200)?;
+    let status = room
+        .delete_with(
+            "deployments/it",
+            &json!({ "propagationPolicy": "Background" }),
+        )?
+        .is(200)?;
     same!(status["status"], "Success");
     same!(room.read("deployments/it")?.code, 404);
     room.gone(&set, 20)
@@ -122,14 +166,21 @@ fn grace(room: &Room) -> Result<()> {
     let mut wanted = crate::fidelity::pods::pod("it", &crate::fidelity::pods::Does::Serve);
     wanted["spec"]["terminationGracePeriodSeconds"] = json!(7);
     room.create("pods", &wanted)?;
-    room.see("pods/it", "running", 60, |it| it["status"]["phase"] == "Running")?;
+    room.see("pods/it", "running", 60, |it| {
+        it["status"]["phase"] == "Running"
+    })?;
     let going = room.delete("pods/it")?.is(200)?;
     same!(going["metadata"]["deletionGracePeriodSeconds"], 7);
-    ensure!(going["metadata"]["deletionTimestamp"].is_string(), "{}", going["metadata"]);
+    ensure!(
+        going["metadata"]["deletionTimestamp"].is_string(),
+        "{}",
+        going["metadata"]
+    );
     room.event("Pod", "it", "Killing", 20)?;
     room.gone("pods/it", 30)?;
     room.create("pods", &idle_pod("other"))?;
-    room.delete_with("pods/other", &json!({ "gracePeriodSeconds": 0 }))?.is(200)?;
+    room.delete_with("pods/other", &json!({ "gracePeriodSeconds": 0 }))?
+        .is(200)?;
     same!(room.read("pods/other")?.code, 404);
     Ok(())
 }
@@ -140,7 +191,9 @@ fn collection(room: &Room) -> Result<()> {
         made["metadata"]["labels"] = json!({ "on": on });
         room.create("configmaps", &made)?;
     }
-    let gone = room.call(Method::DELETE, "configmaps?labelSelector=on%3Dyes")?.is(200)?;
+    let gone = room
+        .call(Method::DELETE, "configmaps?labelSelector=on%3Dyes")?
+        .is(200)?;
     same!(gone["kind"], "ConfigMapList");
     same!(gone["items"].as_array().map(Vec::len), Some(2));
     same!(room.names("configmaps?labelSelector=on")?, ["c"]);
@@ -160,8 +213,13 @@ fn namespace(room: &Room) -> Result<()> {
         "configmaps \"new\" is forbidden: unable to create new content in namespace {} because it is being terminated",
         room.namespace
     );
-    let status = room.post("configmaps", &config_map("new"))?.refused(403, "Forbidden", &message)?;
-    same!(status["details"]["causes"][0]["reason"], "NamespaceTerminating");
+    let status =
+        room.post("configmaps", &config_map("new"))?
+            .refused(403, "Forbidden", &message)?;
+    same!(
+        status["details"]["causes"][0]["reason"],
+        "NamespaceTerminating"
+    );
     room.gone("configmaps/free", 90)?;
     let waits = room.see(&path, "says what it waits for", 90, |it| {
         super::super::room::condition(it, "NamespaceFinalizersRemaining")["status"] == "True"
@@ -172,13 +230,17 @@ fn namespace(room: &Room) -> Result<()> {
         found["message"],
         "Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances"
     );
-    room.merge("configmaps/held", &json!({ "metadata": { "finalizers": null } }))?;
+    room.merge(
+        "configmaps/held",
+        &json!({ "metadata": { "finalizers": null } }),
+    )?;
     room.gone(&path, 60)
 }
 
 fn refusals(room: &Room) -> Result<()> {
     let message = "namespaces \"default\" is forbidden: this namespace may not be deleted";
-    room.delete("/api/v1/namespaces/default?dryRun=All")?.refused(403, "Forbidden", message)?;
+    room.delete("/api/v1/namespaces/default?dryRun=All")?
+        .refused(403, "Forbidden", message)?;
     room.create("configmaps", &config_map("it"))?;
     let message = "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"Sideways\": \
         supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\"";

@@ -22,7 +22,10 @@ pub(super) const CHECKS: &[Check] = &[
 /// An entry of a list by a field.
 fn entry<'l>(list: &'l Value, key: &str, wanted: &str) -> Result<&'l Value> {
     let items = list.as_array().into_iter().flatten();
-    items.into_iter().find(|item| item[key] == wanted).with_context(|| format!("no {wanted}"))
+    items
+        .into_iter()
+        .find(|item| item[key] == wanted)
+        .with_context(|| format!("no {wanted}"))
 }
 
 fn plain(room: &Room) -> Result<()> {
@@ -36,7 +39,16 @@ fn plain(room: &Room) -> Result<()> {
     same!(pods["namespaced"], true);
     same!(pods["shortNames"], json!(["po"]));
     same!(pods["categories"], json!(["all"]));
-    let verbs = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+    let verbs = [
+        "create",
+        "delete",
+        "deletecollection",
+        "get",
+        "list",
+        "patch",
+        "update",
+        "watch",
+    ];
     same!(pods["verbs"], json!(verbs));
     let eviction = entry(&core["resources"], "name", "pods/eviction")?;
     same!(eviction["group"], "policy");
@@ -45,14 +57,29 @@ fn plain(room: &Room) -> Result<()> {
     let groups = room.get("/apis")?;
     same!(groups["kind"], "APIGroupList");
     for name in [
-        "apps", "batch", "autoscaling", "policy", "networking.k8s.io", "discovery.k8s.io", "storage.k8s.io",
-        "rbac.authorization.k8s.io", "coordination.k8s.io", "events.k8s.io", "authorization.k8s.io",
-        "authentication.k8s.io", "admissionregistration.k8s.io", "apiregistration.k8s.io", "apiextensions.k8s.io",
+        "apps",
+        "batch",
+        "autoscaling",
+        "policy",
+        "networking.k8s.io",
+        "discovery.k8s.io",
+        "storage.k8s.io",
+        "rbac.authorization.k8s.io",
+        "coordination.k8s.io",
+        "events.k8s.io",
+        "authorization.k8s.io",
+        "authentication.k8s.io",
+        "admissionregistration.k8s.io",
+        "apiregistration.k8s.io",
+        "apiextensions.k8s.io",
     ] {
         entry(&groups["groups"], "name", name)?;
     }
     let apps = entry(&groups["groups"], "name", "apps")?;
-    same!(apps["preferredVersion"], json!({ "groupVersion": "apps/v1", "version": "v1" }));
+    same!(
+        apps["preferredVersion"],
+        json!({ "groupVersion": "apps/v1", "version": "v1" })
+    );
     let scale = room.get("/apis/apps/v1")?;
     let scale = entry(&scale["resources"], "name", "deployments/scale")?;
     same!(scale["group"], "autoscaling");
@@ -62,12 +89,17 @@ fn plain(room: &Room) -> Result<()> {
 
 fn aggregated(room: &Room) -> Result<()> {
     let form = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
-    for (path, group, resource, short) in [("/api", "", "pods", "po"), ("/apis", "apps", "deployments", "deploy")] {
+    for (path, group, resource, short) in [
+        ("/api", "", "pods", "po"),
+        ("/apis", "apps", "deployments", "deploy"),
+    ] {
         let list = room.get_as(path, form)?;
         same!(list["kind"], "APIGroupDiscoveryList");
         same!(list["apiVersion"], "apidiscovery.k8s.io/v2");
         let items = list["items"].as_array().context("no items")?;
-        let found = items.iter().find(|item| text(&item["metadata"]["name"]) == group);
+        let found = items
+            .iter()
+            .find(|item| text(&item["metadata"]["name"]) == group);
         let version = &found.context("no group")?["versions"][0];
         same!(version["version"], "v1");
         same!(version["freshness"], "Current");
@@ -86,7 +118,12 @@ fn version_and_health(room: &Room) -> Result<()> {
     for path in ["/healthz", "/readyz", "/livez"] {
         same!(room.read(path)?.text, "ok");
     }
-    ensure!(room.read("/readyz?verbose")?.text.ends_with("readyz check passed\n"), "verbose");
+    ensure!(
+        room.read("/readyz?verbose")?
+            .text
+            .ends_with("readyz check passed\n"),
+        "verbose"
+    );
     let open = room.get("/openapi/v3")?;
     let apps = text(&open["paths"]["apis/apps/v1"]["serverRelativeURL"]);
     ensure!(apps.starts_with("/openapi/v3/apis/apps/v1?hash="), "{apps}");
@@ -109,10 +146,15 @@ fn columns(table: &Value) -> String {
 
 fn pod_columns(room: &Room) -> Result<()> {
     room.create("pods", &pod("it", &Does::Serve))?;
-    room.see("pods/it", "running", 60, |it| it["status"]["containerStatuses"][0]["ready"] == true)?;
+    room.see("pods/it", "running", 60, |it| {
+        it["status"]["containerStatuses"][0]["ready"] == true
+    })?;
     let table = room.get_as("pods", TABLE)?;
     same!(table["kind"], "Table");
-    same!(columns(&table), "Name Ready Status Restarts Age [IP] [Node] [Nominated Node] [Readiness Gates]");
+    same!(
+        columns(&table),
+        "Name Ready Status Restarts Age [IP] [Node] [Nominated Node] [Readiness Gates]"
+    );
     let cells = &table["rows"][0]["cells"];
     same!(cells[0], "it");
     same!(cells[1], "1/1");
@@ -124,24 +166,55 @@ fn pod_columns(room: &Room) -> Result<()> {
 
 fn other_columns(room: &Room) -> Result<()> {
     for (path, wanted) in [
-        ("/api/v1/nodes", "Name Status Roles Age Version [Internal-IP] [External-IP] [OS-Image] [Kernel-Version] [Container-Runtime]"),
-        ("deployments", "Name Ready Up-to-date Available Age [Containers] [Images] [Selector]"),
-        ("replicasets", "Name Desired Current Ready Age [Containers] [Images] [Selector]"),
+        (
+            "/api/v1/nodes",
+            "Name Status Roles Age Version [Internal-IP] [External-IP] [OS-Image] [Kernel-Version] [Container-Runtime]",
+        ),
+        (
+            "deployments",
+            "Name Ready Up-to-date Available Age [Containers] [Images] [Selector]",
+        ),
+        (
+            "replicasets",
+            "Name Desired Current Ready Age [Containers] [Images] [Selector]",
+        ),
         ("statefulsets", "Name Ready Age [Containers] [Images]"),
-        ("daemonsets", "Name Desired Current Ready Up-to-date Available Node Selector Age [Containers] [Images] [Selector]"),
-        ("jobs", "Name Status Completions Duration Age [Containers] [Images] [Selector]"),
-        ("services", "Name Type Cluster-IP External-IP Port(s) Age [Selector]"),
-        ("events", "Last Seen Type Reason Object [Subobject] [Source] Message [First Seen] [Count] [Name]"),
+        (
+            "daemonsets",
+            "Name Desired Current Ready Up-to-date Available Node Selector Age [Containers] [Images] [Selector]",
+        ),
+        (
+            "jobs",
+            "Name Status Completions Duration Age [Containers] [Images] [Selector]",
+        ),
+        (
+            "services",
+            "Name Type Cluster-IP External-IP Port(s) Age [Selector]",
+        ),
+        (
+            "events",
+            "Last Seen Type Reason Object [Subobject] [Source] Message [First Seen] [Count] [Name]",
+        ),
         ("configmaps", "Name Data Age"),
         ("namespaces", "Name Status Age"),
-        ("persistentvolumeclaims", "Name Status Volume Capacity Access Modes StorageClass VolumeAttributesClass Age [VolumeMode]"),
-        ("poddisruptionbudgets", "Name Min Available Max Unavailable Allowed Disruptions Age"),
+        (
+            "persistentvolumeclaims",
+            "Name Status Volume Capacity Access Modes StorageClass VolumeAttributesClass Age [VolumeMode]",
+        ),
+        (
+            "poddisruptionbudgets",
+            "Name Min Available Max Unavailable Allowed Disruptions Age",
+        ),
         ("resourcequotas", "Name Request Limit Age"),
         ("endpointslices", "Name AddressType Ports Endpoints Age"),
         ("roles", "Name Created At"),
         ("leases", "Name Holder Age"),
     ] {
-        let path = if path == "namespaces" { "/api/v1/namespaces" } else { path };
+        let path = if path == "namespaces" {
+            "/api/v1/namespaces"
+        } else {
+            path
+        };
         let found = columns(&room.get_as(path, TABLE)?);
         ensure!(found == wanted, "{path}:\n  {found}\nnot\n  {wanted}");
     }
@@ -156,7 +229,10 @@ fn row_objects(room: &Room) -> Result<()> {
     same!(row["object"]["kind"], "PartialObjectMetadata");
     same!(row["object"]["metadata"]["name"], "it");
     let table = room.get_as("configmaps/it?includeObject=None", TABLE)?;
-    same!(table["rows"][0].get("object").unwrap_or(&Value::Null), &Value::Null);
+    same!(
+        table["rows"][0].get("object").unwrap_or(&Value::Null),
+        &Value::Null
+    );
     let table = room.get_as("configmaps/it?includeObject=Object", TABLE)?;
     same!(table["rows"][0]["object"]["kind"], "ConfigMap");
     room.create("deployments", &idle_deployment("it"))?;
@@ -198,9 +274,14 @@ fn use_widgets(room: &Room, one: &str, group: &str) -> Result<()> {
     let found = room.see(one, "established", 20, |it| {
         super::super::room::condition(it, "Established")["status"] == "True"
     })?;
-    same!(super::super::room::condition(&found, "NamesAccepted")["reason"], "NoConflicts");
+    same!(
+        super::super::room::condition(&found, "NamesAccepted")["reason"],
+        "NoConflicts"
+    );
     let path = format!("/apis/{group}/v1/namespaces/{}/widgets", room.namespace);
-    room.wait("the kind to be served", 20, |room| Ok(room.read(&path)?.code == 200))?;
+    room.wait("the kind to be served", 20, |room| {
+        Ok(room.read(&path)?.code == 200)
+    })?;
     let kind = format!("{group}/v1");
     let widget = json!({ "apiVersion": kind, "kind": "Widget", "metadata": { "name": "it" }, "spec": { "size": "big" } });
     let made = room.create(&path, &widget)?;
@@ -209,15 +290,22 @@ fn use_widgets(room: &Room, one: &str, group: &str) -> Result<()> {
     same!(columns(&table), "Name Size");
     same!(table["rows"][0]["cells"], json!(["it", "big"]));
     let message = format!("widgets.{group} \"none\" not found");
-    room.read(&format!("{path}/none"))?.refused(404, "NotFound", &message)?;
-    let changed = room.merge(&format!("{path}/it/status"), &json!({ "spec": { "size": "x" }, "status": { "ok": true } }))?;
+    room.read(&format!("{path}/none"))?
+        .refused(404, "NotFound", &message)?;
+    let changed = room.merge(
+        &format!("{path}/it/status"),
+        &json!({ "spec": { "size": "x" }, "status": { "ok": true } }),
+    )?;
     same!(changed["spec"]["size"], "big");
     same!(changed["status"]["ok"], true);
     same!(changed["metadata"]["generation"], 1);
     let groups = room.get("/apis")?;
     entry(&groups["groups"], "name", group)?;
     let resources = room.get(&format!("/apis/{group}/v1"))?;
-    same!(entry(&resources["resources"], "name", "widgets")?["shortNames"], json!(["wd"]));
+    same!(
+        entry(&resources["resources"], "name", "widgets")?["shortNames"],
+        json!(["wd"])
+    );
     Ok(())
 }
 
@@ -239,6 +327,11 @@ fn events(room: &Room) -> Result<()> {
     same!(new["deprecatedFirstTimestamp"], "2026-01-01T00:00:00Z");
     let found = room.events("ConfigMap", "it")?;
     same!(found.len(), 1);
-    same!(room.get("events?fieldSelector=reason%3DTried,type%3DWarning")?["items"].as_array().map(Vec::len), Some(1));
+    same!(
+        room.get("events?fieldSelector=reason%3DTried,type%3DWarning")?["items"]
+            .as_array()
+            .map(Vec::len),
+        Some(1)
+    );
     Ok(())
 }

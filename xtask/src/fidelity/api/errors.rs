@@ -38,24 +38,41 @@ fn already_exists(room: &Room) -> Result<()> {
         "AlreadyExists",
         "configmaps \"one\" already exists",
     )?;
-    same!(status["details"], json!({ "name": "one", "kind": "configmaps" }));
+    same!(
+        status["details"],
+        json!({ "name": "one", "kind": "configmaps" })
+    );
     room.create("deployments", &idle_deployment("one"))?;
     let message = "deployments.apps \"one\" already exists";
-    room.post("deployments", &idle_deployment("one"))?.refused(409, "AlreadyExists", message)?;
+    room.post("deployments", &idle_deployment("one"))?
+        .refused(409, "AlreadyExists", message)?;
     Ok(())
 }
 
 fn not_found(room: &Room) -> Result<()> {
     let message = "configmaps \"none\" not found";
-    let status = room.read("configmaps/none")?.refused(404, "NotFound", message)?;
-    same!(status["details"], json!({ "name": "none", "kind": "configmaps" }));
+    let status = room
+        .read("configmaps/none")?
+        .refused(404, "NotFound", message)?;
+    same!(
+        status["details"],
+        json!({ "name": "none", "kind": "configmaps" })
+    );
     same!(status["metadata"], json!({}));
-    room.patch(MERGE_PATCH, "configmaps/none", &json!({}))?.refused(404, "NotFound", message)?;
-    room.put("configmaps/none", &config_map("none"))?.refused(404, "NotFound", message)?;
-    room.delete("configmaps/none")?.refused(404, "NotFound", message)?;
+    room.patch(MERGE_PATCH, "configmaps/none", &json!({}))?
+        .refused(404, "NotFound", message)?;
+    room.put("configmaps/none", &config_map("none"))?
+        .refused(404, "NotFound", message)?;
+    room.delete("configmaps/none")?
+        .refused(404, "NotFound", message)?;
     let message = "deployments.apps \"none\" not found";
-    let status = room.read("deployments/none")?.refused(404, "NotFound", message)?;
-    same!(status["details"], json!({ "name": "none", "group": "apps", "kind": "deployments" }));
+    let status = room
+        .read("deployments/none")?
+        .refused(404, "NotFound", message)?;
+    same!(
+        status["details"],
+        json!({ "name": "none", "group": "apps", "kind": "deployments" })
+    );
     Ok(())
 }
 
@@ -82,8 +99,13 @@ fn stale_put(room: &Room) -> Result<()> {
         please apply your changes to the latest version and try again";
     let old = room.create("configmaps", &config_map("one"))?;
     room.merge("configmaps/one", &json!({ "data": { "a": "2" } }))?;
-    let status = room.put("configmaps/one", &old)?.refused(409, "Conflict", message)?;
-    same!(status["details"], json!({ "name": "one", "kind": "configmaps" }));
+    let status = room
+        .put("configmaps/one", &old)?
+        .refused(409, "Conflict", message)?;
+    same!(
+        status["details"],
+        json!({ "name": "one", "kind": "configmaps" })
+    );
     // Without a version the last writer wins.
     let written = room.put("configmaps/one", &config_map("one"))?.is(200)?;
     same!(written["data"]["a"], "1");
@@ -94,19 +116,27 @@ fn stale_put(room: &Room) -> Result<()> {
 fn other_name(room: &Room) -> Result<()> {
     room.create("configmaps", &config_map("one"))?;
     let message = "the name of the object (two) does not match the name on the URL (one)";
-    room.put("configmaps/one", &config_map("two"))?.refused(400, "BadRequest", message)?;
+    room.put("configmaps/one", &config_map("two"))?
+        .refused(400, "BadRequest", message)?;
     let mut moved = config_map("one");
     moved["metadata"]["namespace"] = json!("other");
     let message =
         "the namespace of the provided object does not match the namespace sent on the request";
-    room.put("configmaps/one", &moved)?.refused(400, "BadRequest", message)?;
+    room.put("configmaps/one", &moved)?
+        .refused(400, "BadRequest", message)?;
     Ok(())
 }
 
 fn broken_body(room: &Room) -> Result<()> {
     for body in ["{nope", "", "[]", "{\"metadata\":[]}"] {
-        let request = room.target.admin.request(Method::POST, &room.path("configmaps"));
-        request.body("application/json", body.to_owned()).send()?.status(400, "BadRequest")?;
+        let request = room
+            .target
+            .admin
+            .request(Method::POST, &room.path("configmaps"));
+        request
+            .body("application/json", body.to_owned())
+            .send()?
+            .status(400, "BadRequest")?;
     }
     let pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "x" } });
     let status = room.post("configmaps", &pod)?.status(400, "BadRequest")?;
@@ -119,17 +149,26 @@ fn broken_body(room: &Room) -> Result<()> {
 }
 
 fn bad_names(room: &Room) -> Result<()> {
-    let status = room.post("configmaps", &config_map("Not_Good"))?.status(422, "Invalid")?;
+    let status = room
+        .post("configmaps", &config_map("Not_Good"))?
+        .status(422, "Invalid")?;
     let begin = "ConfigMap \"Not_Good\" is invalid: metadata.name: Invalid value: \"Not_Good\": \
         a lowercase RFC 1123 subdomain must consist of";
     crate::fidelity::room::shaped(&status["message"], begin, "")?;
     same!(status["details"]["kind"], "ConfigMap");
-    same!(status["details"]["causes"][0]["reason"], "FieldValueInvalid");
+    same!(
+        status["details"]["causes"][0]["reason"],
+        "FieldValueInvalid"
+    );
     same!(status["details"]["causes"][0]["field"], "metadata.name");
-    let message =
-        "ConfigMap \"\" is invalid: metadata.name: Required value: name or generateName is required";
-    let status = room.post("configmaps", &json!({}))?.refused(422, "Invalid", message)?;
-    same!(status["details"]["causes"][0]["reason"], "FieldValueRequired");
+    let message = "ConfigMap \"\" is invalid: metadata.name: Required value: name or generateName is required";
+    let status = room
+        .post("configmaps", &json!({}))?
+        .refused(422, "Invalid", message)?;
+    same!(
+        status["details"]["causes"][0]["reason"],
+        "FieldValueRequired"
+    );
     // A Service's name is a label of DNS, and a Namespace's too.
     let service = json!({ "metadata": { "name": "a.b" }, "spec": { "ports": [{ "port": 80 }] } });
     room.post("services", &service)?.status(422, "Invalid")?;
@@ -148,7 +187,10 @@ fn media_types(room: &Room) -> Result<()> {
     let admin = &room.target.admin;
     let request = admin.request(Method::POST, &room.path("configmaps"));
     let body = config_map("one").to_string();
-    request.body("text/plain", body).send()?.status(415, "UnsupportedMediaType")?;
+    request
+        .body("text/plain", body)
+        .send()?
+        .status(415, "UnsupportedMediaType")?;
     room.create("configmaps", &config_map("one"))?;
     let patched = room.patch("application/json", "configmaps/one", &json!({}))?;
     patched.status(415, "UnsupportedMediaType")?;
@@ -157,7 +199,10 @@ fn media_types(room: &Room) -> Result<()> {
     // YAML is understood.
     let request = admin.request(Method::POST, &room.path("configmaps"));
     let yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: two}\ndata: {b: '2'}\n";
-    let made = request.body("application/yaml", yaml.to_owned()).send()?.is(201)?;
+    let made = request
+        .body("application/yaml", yaml.to_owned())
+        .send()?
+        .is(201)?;
     same!(made["data"]["b"], "2");
     Ok(())
 }
@@ -188,7 +233,9 @@ fn deployment_causes(room: &Room) -> Result<()> {
     let message = "Deployment.apps \"bad\" is invalid: [spec.selector: Required value, \
         spec.template.metadata.labels: Invalid value: null: `selector` does not match template `labels`, \
         spec.template.spec.containers: Required value]";
-    let status = room.post("deployments", &empty)?.refused(422, "Invalid", message)?;
+    let status = room
+        .post("deployments", &empty)?
+        .refused(422, "Invalid", message)?;
     let causes = &status["details"]["causes"];
     same!(causes[0]["field"], "spec.selector");
     same!(causes[2]["field"], "spec.template.spec.containers");
@@ -196,11 +243,16 @@ fn deployment_causes(room: &Room) -> Result<()> {
     other["spec"]["selector"] = json!({ "matchLabels": { "x": "y" } });
     let message = "Deployment.apps \"bad\" is invalid: spec.template.metadata.labels: \
         Invalid value: {\"app\":\"bad\"}: `selector` does not match template `labels`";
-    room.post("deployments", &other)?.refused(422, "Invalid", message)?;
+    room.post("deployments", &other)?
+        .refused(422, "Invalid", message)?;
     room.create("deployments", &idle_deployment("it"))?;
     let message = "Deployment.apps \"it\" is invalid: spec.replicas: Invalid value: -1: \
         must be greater than or equal to 0";
-    let patched = room.patch(MERGE_PATCH, "deployments/it", &json!({ "spec": { "replicas": -1 } }))?;
+    let patched = room.patch(
+        MERGE_PATCH,
+        "deployments/it",
+        &json!({ "spec": { "replicas": -1 } }),
+    )?;
     patched.refused(422, "Invalid", message)?;
     Ok(())
 }
@@ -213,8 +265,13 @@ fn selector_is_immutable(room: &Room) -> Result<()> {
     } });
     let message = "Deployment.apps \"it\" is invalid: spec.selector: Invalid value: \
         {\"matchLabels\":{\"app\":\"it\",\"b\":\"c\"}}: field is immutable";
-    let status = room.patch(STRATEGIC, "deployments/it", &change)?.refused(422, "Invalid", message)?;
-    same!(status["details"]["causes"][0]["reason"], "FieldValueInvalid");
+    let status = room
+        .patch(STRATEGIC, "deployments/it", &change)?
+        .refused(422, "Invalid", message)?;
+    same!(
+        status["details"]["causes"][0]["reason"],
+        "FieldValueInvalid"
+    );
     Ok(())
 }
 
@@ -230,14 +287,24 @@ fn job_is_immutable(room: &Room) -> Result<()> {
     };
     let message = "Job.batch \"it\" is invalid: spec.template.spec.restartPolicy: \
         Required value: valid values: \"OnFailure\", \"Never\"";
-    room.post("jobs", &job("Always"))?.refused(422, "Invalid", message)?;
+    room.post("jobs", &job("Always"))?
+        .refused(422, "Invalid", message)?;
     room.create("jobs", &job("Never"))?;
     let change = json!({ "spec": { "template": { "spec": {
         "containers": [{ "name": "main", "image": "b" }],
     } } } });
-    let status = room.patch(STRATEGIC, "jobs/it", &change)?.status(422, "Invalid")?;
-    same!(status["details"]["causes"][0]["field"], "spec.template.spec");
-    crate::fidelity::room::shaped(&status["message"], "Job.batch \"it\" is invalid: ", ": field is immutable")
+    let status = room
+        .patch(STRATEGIC, "jobs/it", &change)?
+        .status(422, "Invalid")?;
+    same!(
+        status["details"]["causes"][0]["field"],
+        "spec.template.spec"
+    );
+    crate::fidelity::room::shaped(
+        &status["message"],
+        "Job.batch \"it\" is invalid: ",
+        ": field is immutable",
+    )
 }
 
 fn immutable_data(room: &Room) -> Result<()> {
@@ -247,7 +314,11 @@ fn immutable_data(room: &Room) -> Result<()> {
     let change = json!({ "data": { "a": "Mg==" } });
     for (path, body, kind) in [
         ("configmaps", fixed, "ConfigMap"),
-        ("secrets", json!({ "metadata": { "name": "fixed" }, "immutable": true }), "Secret"),
+        (
+            "secrets",
+            json!({ "metadata": { "name": "fixed" }, "immutable": true }),
+            "Secret",
+        ),
     ] {
         let made = room.post(path, &body)?.code;
         same!([201, 409].contains(&made), true);
@@ -258,17 +329,19 @@ fn immutable_data(room: &Room) -> Result<()> {
         answer.refused(422, "Invalid", &message)?;
     }
     // Metadata may still change, and it can be deleted.
-    room.merge("configmaps/fixed", &json!({ "metadata": { "labels": { "a": "b" } } }))?;
+    room.merge(
+        "configmaps/fixed",
+        &json!({ "metadata": { "labels": { "a": "b" } } }),
+    )?;
     room.delete("configmaps/fixed")?.is(200)?;
     Ok(())
 }
 
 fn pod_is_validated(room: &Room) -> Result<()> {
-    let pod = |containers: serde_json::Value| {
-        json!({ "metadata": { "name": "bad" }, "spec": { "containers": containers } })
-    };
+    let pod = |containers: serde_json::Value| json!({ "metadata": { "name": "bad" }, "spec": { "containers": containers } });
     let message = "Pod \"bad\" is invalid: spec.containers: Required value";
-    room.post("pods", &pod(json!([])))?.refused(422, "Invalid", message)?;
+    room.post("pods", &pod(json!([])))?
+        .refused(422, "Invalid", message)?;
     let twice = json!([
         { "name": "a", "image": "x" },
         { "name": "a", "image": "", "ports": [{ "containerPort": 70000 }] },
@@ -276,13 +349,16 @@ fn pod_is_validated(room: &Room) -> Result<()> {
     let message = "Pod \"bad\" is invalid: [spec.containers[1].image: Required value, \
         spec.containers[1].ports[0].containerPort: Invalid value: 70000: must be between 1 and 65535, inclusive, \
         spec.containers[1].name: Duplicate value: \"a\"]";
-    room.post("pods", &pod(twice))?.refused(422, "Invalid", message)?;
+    room.post("pods", &pod(twice))?
+        .refused(422, "Invalid", message)?;
     let resources = json!({ "limits": { "memory": "1Mi" }, "requests": { "memory": "2Mi" } });
     let greedy = json!([{ "name": "main", "image": "x", "resources": resources }]);
     let message = "Pod \"bad\" is invalid: spec.containers[0].resources.requests: \
         Invalid value: \"2Mi\": must be less than or equal to memory limit of 1Mi";
-    room.post("pods", &pod(greedy))?.refused(422, "Invalid", message)?;
-    let odd = json!([{ "name": "main", "image": "x", "resources": { "limits": { "memory": "lots" } } }]);
+    room.post("pods", &pod(greedy))?
+        .refused(422, "Invalid", message)?;
+    let odd =
+        json!([{ "name": "main", "image": "x", "resources": { "limits": { "memory": "lots" } } }]);
     room.post("pods", &pod(odd))?.status(400, "BadRequest")?;
     let mut lost = idle_pod("bad");
     lost["spec"]["serviceAccountName"] = json!("nobody");
@@ -290,20 +366,24 @@ fn pod_is_validated(room: &Room) -> Result<()> {
         "pods \"bad\" is forbidden: error looking up service account {}/nobody: serviceaccount \"nobody\" not found",
         room.namespace
     );
-    room.post("pods", &lost)?.refused(403, "Forbidden", &message)?;
+    room.post("pods", &lost)?
+        .refused(403, "Forbidden", &message)?;
     Ok(())
 }
 
 fn pod_is_immutable(room: &Room) -> Result<()> {
     room.create("pods", &idle_pod("it"))?;
     let change = json!({ "spec": { "containers": [{ "name": "main", "command": ["x"] }] } });
-    let status = room.patch(STRATEGIC, "pods/it", &change)?.status(422, "Invalid")?;
+    let status = room
+        .patch(STRATEGIC, "pods/it", &change)?
+        .status(422, "Invalid")?;
     let begin = "Pod \"it\" is invalid: spec: Forbidden: pod updates may not change fields other than \
         `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,\
         `spec.tolerations` (only additions to existing tolerations)";
     crate::fidelity::room::shaped(&status["message"], begin, "")?;
     same!(status["details"]["causes"][0]["field"], "spec");
-    let change = json!({ "spec": { "containers": [{ "name": "main", "image": "img.test/app:2" }] } });
+    let change =
+        json!({ "spec": { "containers": [{ "name": "main", "image": "img.test/app:2" }] } });
     room.strategic("pods/it", &change)?;
     Ok(())
 }
@@ -311,7 +391,8 @@ fn pod_is_immutable(room: &Room) -> Result<()> {
 fn service_is_validated(room: &Room) -> Result<()> {
     let none = json!({ "metadata": { "name": "none" }, "spec": {} });
     let message = "Service \"none\" is invalid: spec.ports: Required value";
-    room.post("services", &none)?.refused(422, "Invalid", message)?;
+    room.post("services", &none)?
+        .refused(422, "Invalid", message)?;
     let service = json!({ "metadata": { "name": "it" }, "spec": { "ports": [{ "port": 80 }] } });
     let made = room.create("services", &service)?;
     same!(made["spec"]["type"], "ClusterIP");
@@ -320,7 +401,8 @@ fn service_is_validated(room: &Room) -> Result<()> {
     let change = json!({ "spec": { "clusterIP": "10.96.99.99" } });
     let message = "Service \"it\" is invalid: spec.clusterIPs[0]: \
         Invalid value: [\"10.96.99.99\"]: may not change once set";
-    room.patch(MERGE_PATCH, "services/it", &change)?.refused(422, "Invalid", message)?;
+    room.patch(MERGE_PATCH, "services/it", &change)?
+        .refused(422, "Invalid", message)?;
     Ok(())
 }
 
@@ -329,7 +411,9 @@ fn pdb_is_validated(room: &Room) -> Result<()> {
         "metadata": { "name": "it" },
         "spec": { "minAvailable": 1, "maxUnavailable": 1, "selector": {} },
     });
-    let status = room.post("poddisruptionbudgets", &both)?.status(422, "Invalid")?;
+    let status = room
+        .post("poddisruptionbudgets", &both)?
+        .status(422, "Invalid")?;
     let end = ": minAvailable and maxUnavailable cannot be both set";
     crate::fidelity::room::shaped(
         &status["message"],

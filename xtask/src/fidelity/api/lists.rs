@@ -26,7 +26,11 @@ fn shape(room: &Room) -> Result<()> {
     let list = room.get("configmaps")?;
     same!(list["kind"], "ConfigMapList");
     same!(list["apiVersion"], "v1");
-    ensure!(version(&list).parse::<u64>().is_ok(), "no version: {}", list["metadata"]);
+    ensure!(
+        version(&list).parse::<u64>().is_ok(),
+        "no version: {}",
+        list["metadata"]
+    );
     let names = room.names("configmaps")?;
     same!(names, ["a", "b", "kube-root-ca.crt"]);
     // Items of a list carry no kind.
@@ -37,7 +41,11 @@ fn shape(room: &Room) -> Result<()> {
 }
 
 fn labels(room: &Room) -> Result<()> {
-    for (name, tier, team) in [("a", "web", "red"), ("b", "db", "red"), ("c", "web", "blue")] {
+    for (name, tier, team) in [
+        ("a", "web", "red"),
+        ("b", "db", "red"),
+        ("c", "web", "blue"),
+    ] {
         let mut made = config_map(name);
         made["metadata"]["labels"] = json!({ "tier": tier, "team": team, name: "" });
         room.create("configmaps", &made)?;
@@ -78,7 +86,8 @@ fn fields(room: &Room) -> Result<()> {
 }
 
 fn bad_selectors(room: &Room) -> Result<()> {
-    let message = "\"data.a\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"";
+    let message =
+        "\"data.a\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"";
     let answer = room.read("configmaps?fieldSelector=data.a%3D1")?;
     answer.refused(400, "BadRequest", message)?;
     let message = "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt";
@@ -115,7 +124,10 @@ fn versions(room: &Room) -> Result<()> {
     same!(version(&room.get(&exact)?), at);
     let newer = format!("configmaps?resourceVersion={at}&resourceVersionMatch=NotOlderThan");
     let found = version(&room.get(&newer)?);
-    ensure!(found.parse::<u64>()? >= at.parse()?, "{found} is older than {at}");
+    ensure!(
+        found.parse::<u64>()? >= at.parse()?,
+        "{found} is older than {at}"
+    );
     let any = room.get("configmaps?resourceVersion=0")?;
     same!(any["kind"], "ConfigMapList");
     let one = room.get("configmaps/b?resourceVersion=0")?;
@@ -131,7 +143,10 @@ fn future_version(room: &Room) -> Result<()> {
         "Timeout: Too large resource version: 999999999, current: ",
         "",
     )?;
-    same!(status["details"]["causes"][0]["reason"], "ResourceVersionTooLarge");
+    same!(
+        status["details"]["causes"][0]["reason"],
+        "ResourceVersionTooLarge"
+    );
     same!(status["details"]["retryAfterSeconds"], 1);
     Ok(())
 }
@@ -142,7 +157,9 @@ fn bad_options(room: &Room) -> Result<()> {
         ("continue=abc", "invalid continue token: "),
         ("resourceVersion=abc", "invalid resource version: "),
     ] {
-        let status = room.read(&format!("configmaps?{query}"))?.status(400, "BadRequest")?;
+        let status = room
+            .read(&format!("configmaps?{query}"))?
+            .status(400, "BadRequest")?;
         crate::fidelity::room::shaped(&status["message"], begin, "")?;
     }
     let message = "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: \
@@ -169,13 +186,22 @@ fn partial(room: &Room) -> Result<()> {
 
 fn generate_name(room: &Room) -> Result<()> {
     let wanted = json!({ "metadata": { "generateName": "run-" } });
-    let names = [room.create("configmaps", &wanted)?, room.create("configmaps", &wanted)?]
-        .map(|made| text(&made["metadata"]["name"]));
+    let names = [
+        room.create("configmaps", &wanted)?,
+        room.create("configmaps", &wanted)?,
+    ]
+    .map(|made| text(&made["metadata"]["name"]));
     ensure!(names[0] != names[1], "the same name twice: {names:?}");
     for name in names {
         let end = name.strip_prefix("run-").unwrap_or_default();
-        let fits = end.len() == 5 && end.chars().all(|c| "bcdfghjklmnpqrstvwxz2456789".contains(c));
-        ensure!(fits, "{name} is not run- and five of the letters that make no words");
+        let fits = end.len() == 5
+            && end
+                .chars()
+                .all(|c| "bcdfghjklmnpqrstvwxz2456789".contains(c));
+        ensure!(
+            fits,
+            "{name} is not run- and five of the letters that make no words"
+        );
     }
     Ok(())
 }
@@ -187,8 +213,14 @@ fn server_metadata(room: &Room) -> Result<()> {
     let made = room.create("configmaps", &wanted)?;
     let metadata = &made["metadata"];
     same!(text(&metadata["uid"]).len(), 36);
-    ensure!(metadata["creationTimestamp"] != "2001-01-01T00:00:00Z", "{metadata}");
-    same!(text(&metadata["creationTimestamp"]).len(), "2001-01-01T00:00:00Z".len());
+    ensure!(
+        metadata["creationTimestamp"] != "2001-01-01T00:00:00Z",
+        "{metadata}"
+    );
+    same!(
+        text(&metadata["creationTimestamp"]).len(),
+        "2001-01-01T00:00:00Z".len()
+    );
     same!(metadata["namespace"], room.namespace.as_str());
     Ok(())
 }

@@ -15,7 +15,10 @@ pub(super) const CHECKS: &[Check] = &[
     Check::new("patch: what changes nothing writes nothing", no_change),
     Check::new("patch: generation follows spec", generation),
     Check::new("strategic: containers and env by name", by_name),
-    Check::new("strategic: ports, mounts and volumes by their keys", by_other_keys),
+    Check::new(
+        "strategic: ports, mounts and volumes by their keys",
+        by_other_keys,
+    ),
     Check::new("strategic: $patch and primitive lists", directives),
     Check::new("strategic: tolerations are replaced", atomic_lists),
     Check::new("strategic: strategy keeps only its keys", retain_keys),
@@ -30,7 +33,9 @@ fn json_operations(room: &Room) -> Result<()> {
         { "op": "copy", "from": "/data/a", "path": "/data/b" },
         { "op": "move", "from": "/data/a", "path": "/data/c" },
     ]);
-    let found = room.patch(JSON_PATCH, "configmaps/it", &operations)?.is(200)?;
+    let found = room
+        .patch(JSON_PATCH, "configmaps/it", &operations)?
+        .is(200)?;
     same!(found["data"], json!({ "b": "1", "c": "1" }));
     same!(found["metadata"]["labels"], json!({ "example.com/x": "2" }));
     Ok(())
@@ -48,7 +53,8 @@ fn json_refusals(room: &Room) -> Result<()> {
         let status = answer.refused(422, "Invalid", message)?;
         same!(status["details"], json!({}));
     }
-    room.patch(JSON_PATCH, "configmaps/it", &json!({ "a": 1 }))?.status(400, "BadRequest")?;
+    room.patch(JSON_PATCH, "configmaps/it", &json!({ "a": 1 }))?
+        .status(400, "BadRequest")?;
     same!(room.get("configmaps/it")?, made);
     Ok(())
 }
@@ -64,11 +70,18 @@ fn merging(room: &Room) -> Result<()> {
     let found = room.merge("configmaps/it", &change)?;
     same!(found["data"], json!({ "b": "2" }));
     same!(found["metadata"]["finalizers"], json!(["example.com/b"]));
-    let found = room.merge("configmaps/it", &json!({ "metadata": { "finalizers": null }, "data": null }))?;
+    let found = room.merge(
+        "configmaps/it",
+        &json!({ "metadata": { "finalizers": null }, "data": null }),
+    )?;
     same!(found.get("data"), None);
     same!(found["metadata"].get("finalizers"), None);
     let message = "the name of the object (two) does not match the name on the URL (it)";
-    let renamed = room.patch(MERGE_PATCH, "configmaps/it", &json!({ "metadata": { "name": "two" } }))?;
+    let renamed = room.patch(
+        MERGE_PATCH,
+        "configmaps/it",
+        &json!({ "metadata": { "name": "two" } }),
+    )?;
     renamed.refused(400, "BadRequest", message)?;
     Ok(())
 }
@@ -79,14 +92,19 @@ fn preconditions(room: &Room) -> Result<()> {
     let message = "Operation cannot be fulfilled on configmaps \"it\": the object has been modified; \
         please apply your changes to the latest version and try again";
     let merge = |found: &Value| json!({ "metadata": { "resourceVersion": version(found) }, "data": { "a": "3" } });
-    room.patch(MERGE_PATCH, "configmaps/it", &merge(&old))?.refused(409, "Conflict", message)?;
-    let replace = |found: &Value| json!([
-        { "op": "replace", "path": "/metadata/resourceVersion", "value": version(found) },
-        { "op": "add", "path": "/data/b", "value": "1" },
-    ]);
+    room.patch(MERGE_PATCH, "configmaps/it", &merge(&old))?
+        .refused(409, "Conflict", message)?;
+    let replace = |found: &Value| {
+        json!([
+            { "op": "replace", "path": "/metadata/resourceVersion", "value": version(found) },
+            { "op": "add", "path": "/data/b", "value": "1" },
+        ])
+    };
     let stale = room.patch(JSON_PATCH, "configmaps/it", &replace(&old))?;
     stale.refused(409, "Conflict", message)?;
-    let found = room.patch(JSON_PATCH, "configmaps/it", &replace(&new))?.is(200)?;
+    let found = room
+        .patch(JSON_PATCH, "configmaps/it", &replace(&new))?
+        .is(200)?;
     same!(found["data"], json!({ "a": "2", "b": "1" }));
     Ok(())
 }
@@ -105,9 +123,15 @@ fn generation(room: &Room) -> Result<()> {
     wanted["spec"]["paused"] = json!(true);
     let made = room.create("deployments", &wanted)?;
     same!(made["metadata"]["generation"], 1);
-    let labelled = room.merge("deployments/it", &json!({ "metadata": { "labels": { "a": "b" } } }))?;
+    let labelled = room.merge(
+        "deployments/it",
+        &json!({ "metadata": { "labels": { "a": "b" } } }),
+    )?;
     same!(labelled["metadata"]["generation"], 1);
-    let changed = room.merge("deployments/it", &json!({ "spec": { "minReadySeconds": 1 } }))?;
+    let changed = room.merge(
+        "deployments/it",
+        &json!({ "spec": { "minReadySeconds": 1 } }),
+    )?;
     same!(changed["metadata"]["generation"], 2);
     Ok(())
 }
@@ -140,28 +164,37 @@ fn change(room: &Room, spec: &Value) -> Result<Value> {
 /// One word an item of a list.
 fn words(list: &Value, key: &str) -> String {
     let items = list.as_array().into_iter().flatten();
-    let words: Vec<_> = items.map(|item| item[key].to_string().replace('"', "")).collect();
+    let words: Vec<_> = items
+        .map(|item| item[key].to_string().replace('"', ""))
+        .collect();
     words.join(" ")
 }
 
 fn by_name(room: &Room) -> Result<()> {
     pair(room)?;
-    let spec = change(room, &json!({ "containers": [{
+    let spec = change(
+        room,
+        &json!({ "containers": [{
         "name": "main", "args": ["c"],
         "env": [{ "name": "B", "value": "2" }, { "name": "C", "value": "3" }],
-    }] }))?;
+    }] }),
+    )?;
     same!(words(&spec["containers"], "name"), "main side");
     let main = &spec["containers"][0];
     same!(main["image"], "img.test/app:1");
     same!(main["args"], json!(["c"]));
-    let mut env = [("A", "1"), ("B", "2"), ("C", "3")].map(|(name, value)| json!({ "name": name, "value": value }));
+    let mut env = [("A", "1"), ("B", "2"), ("C", "3")]
+        .map(|(name, value)| json!({ "name": name, "value": value }));
     let mut found = main["env"].as_array().cloned().unwrap_or_default();
     let by_name = |one: &Value| one["name"].to_string();
     found.sort_by_key(by_name);
     env.sort_by_key(by_name);
     same!(found, env);
     // A new container comes first, and an order that is asked for is kept.
-    let spec = change(room, &json!({ "containers": [{ "name": "new", "image": "x" }] }))?;
+    let spec = change(
+        room,
+        &json!({ "containers": [{ "name": "new", "image": "x" }] }),
+    )?;
     same!(words(&spec["containers"], "name"), "new main side");
     let order = json!([{ "name": "side" }, { "name": "main" }, { "name": "new" }]);
     let spec = change(room, &json!({ "$setElementOrder/containers": order }))?;
@@ -171,19 +204,25 @@ fn by_name(room: &Room) -> Result<()> {
 
 fn by_other_keys(room: &Room) -> Result<()> {
     pair(room)?;
-    let spec = change(room, &json!({
-        "containers": [{
-            "name": "main",
-            "ports": [{ "containerPort": 80, "name": "http" }],
-            "volumeMounts": [{ "name": "v", "mountPath": "/v", "readOnly": true }],
-        }],
-        "volumes": [{ "name": "v", "emptyDir": null, "configMap": { "name": "c" } }],
-    }))?;
+    let spec = change(
+        room,
+        &json!({
+            "containers": [{
+                "name": "main",
+                "ports": [{ "containerPort": 80, "name": "http" }],
+                "volumeMounts": [{ "name": "v", "mountPath": "/v", "readOnly": true }],
+            }],
+            "volumes": [{ "name": "v", "emptyDir": null, "configMap": { "name": "c" } }],
+        }),
+    )?;
     let main = &spec["containers"][0];
     same!(words(&main["ports"], "containerPort"), "80 53");
     same!(main["ports"][0]["name"], "http");
     same!(main["ports"][0]["protocol"], "TCP");
-    same!(main["volumeMounts"], json!([{ "name": "v", "mountPath": "/v", "readOnly": true }]));
+    same!(
+        main["volumeMounts"],
+        json!([{ "name": "v", "mountPath": "/v", "readOnly": true }])
+    );
     same!(spec["volumes"][0].get("emptyDir"), None);
     same!(spec["volumes"][0]["configMap"]["name"], "c");
     Ok(())
@@ -191,28 +230,53 @@ fn by_other_keys(room: &Room) -> Result<()> {
 
 fn directives(room: &Room) -> Result<()> {
     pair(room)?;
-    let spec = change(room, &json!({ "containers": [{ "name": "side", "$patch": "delete" }] }))?;
+    let spec = change(
+        room,
+        &json!({ "containers": [{ "name": "side", "$patch": "delete" }] }),
+    )?;
     same!(words(&spec["containers"], "name"), "main");
-    let spec = change(room, &json!({ "containers": [
+    let spec = change(
+        room,
+        &json!({ "containers": [
         { "name": "only", "image": "x" }, { "$patch": "replace" },
-    ] }))?;
+    ] }),
+    )?;
     same!(words(&spec["containers"], "name"), "only");
-    let spec = change(room, &json!({ "containers": [{ "name": "only", "$patch": "replace", "image": "y" }] }));
-    ensure!(spec.is_err() || spec.is_ok_and(|spec| spec["containers"][0]["image"] == "y"), "not replaced");
+    let spec = change(
+        room,
+        &json!({ "containers": [{ "name": "only", "$patch": "replace", "image": "y" }] }),
+    );
+    ensure!(
+        spec.is_err() || spec.is_ok_and(|spec| spec["containers"][0]["image"] == "y"),
+        "not replaced"
+    );
     let finalizers = |list: Value| json!({ "metadata": list });
-    room.strategic("deployments/it", &finalizers(json!({ "finalizers": ["example.com/a"] })))?;
-    let two = room.strategic("deployments/it", &finalizers(json!({ "finalizers": ["example.com/b"] })))?;
+    room.strategic(
+        "deployments/it",
+        &finalizers(json!({ "finalizers": ["example.com/a"] })),
+    )?;
+    let two = room.strategic(
+        "deployments/it",
+        &finalizers(json!({ "finalizers": ["example.com/b"] })),
+    )?;
     // What is new comes first.
-    same!(two["metadata"]["finalizers"], json!(["example.com/b", "example.com/a"]));
+    same!(
+        two["metadata"]["finalizers"],
+        json!(["example.com/b", "example.com/a"])
+    );
     let one = json!({ "$deleteFromPrimitiveList/finalizers": ["example.com/a"] });
     let one = room.strategic("deployments/it", &finalizers(one))?;
     same!(one["metadata"]["finalizers"], json!(["example.com/b"]));
-    room.strategic("deployments/it", &finalizers(json!({ "finalizers": null }))).map(drop)
+    room.strategic("deployments/it", &finalizers(json!({ "finalizers": null })))
+        .map(drop)
 }
 
 fn atomic_lists(room: &Room) -> Result<()> {
     pair(room)?;
-    let spec = change(room, &json!({ "tolerations": [{ "key": "c", "operator": "Exists" }] }))?;
+    let spec = change(
+        room,
+        &json!({ "tolerations": [{ "key": "c", "operator": "Exists" }] }),
+    )?;
     same!(words(&spec["tolerations"], "key"), "c");
     let spec = change(room, &json!({ "nodeSelector": { "a": "1" } }))?;
     same!(spec["nodeSelector"], json!({ "a": "1" }));

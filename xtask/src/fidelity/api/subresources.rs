@@ -9,7 +9,10 @@ use crate::fidelity::room::{MERGE_PATCH, Room, condition, same};
 
 pub(super) const CHECKS: &[Check] = &[
     Check::new("dry run: answers and stores nothing", dry_run),
-    Check::new("status: spec is left alone, and the other way round", status),
+    Check::new(
+        "status: spec is left alone, and the other way round",
+        status,
+    ),
     Check::new("scale: get, put, patch, conflict", scale),
     Check::new("binding: once", binding),
     Check::new("eviction: of a pod without a budget", eviction),
@@ -19,12 +22,16 @@ pub(super) const CHECKS: &[Check] = &[
 ];
 
 fn dry_run(room: &Room) -> Result<()> {
-    let made = room.post("configmaps?dryRun=All", &config_map("it"))?.is(201)?;
+    let made = room
+        .post("configmaps?dryRun=All", &config_map("it"))?
+        .is(201)?;
     same!(super::super::room::text(&made["metadata"]["uid"]).len(), 36);
     same!(room.read("configmaps/it")?.code, 404);
     let made = room.create("configmaps", &config_map("it"))?;
     let patch = json!({ "data": { "a": "2" } });
-    let found = room.patch(MERGE_PATCH, "configmaps/it?dryRun=All", &patch)?.is(200)?;
+    let found = room
+        .patch(MERGE_PATCH, "configmaps/it?dryRun=All", &patch)?
+        .is(200)?;
     same!(found["data"]["a"], "2");
     same!(version(&found), version(&made));
     room.delete("configmaps/it?dryRun=All")?.is(200)?;
@@ -33,7 +40,8 @@ fn dry_run(room: &Room) -> Result<()> {
     twice.status(409, "AlreadyExists")?;
     let message = "DeleteOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: [\"Some\"]: \
         supported values: \"All\"";
-    room.delete("configmaps/it?dryRun=Some")?.refused(422, "Invalid", message)?;
+    room.delete("configmaps/it?dryRun=Some")?
+        .refused(422, "Invalid", message)?;
     Ok(())
 }
 
@@ -63,11 +71,16 @@ fn scale(room: &Room) -> Result<()> {
     wanted["spec"]["paused"] = json!(true);
     room.create("deployments", &wanted)?;
     let path = "deployments/it/scale";
-    let mut found = room.see(path, "observed", 10, |it| it["status"]["selector"] == "app=it")?;
+    let mut found = room.see(path, "observed", 10, |it| {
+        it["status"]["selector"] == "app=it"
+    })?;
     same!(found["kind"], "Scale");
     same!(found["apiVersion"], "autoscaling/v1");
     same!(found["spec"], json!({}));
-    same!(found["status"], json!({ "replicas": 0, "selector": "app=it" }));
+    same!(
+        found["status"],
+        json!({ "replicas": 0, "selector": "app=it" })
+    );
     found["spec"]["replicas"] = json!(2);
     found["metadata"]["resourceVersion"] = json!("1");
     let message = "Operation cannot be fulfilled on deployments.apps \"it\": the object has been modified; \
@@ -77,7 +90,10 @@ fn scale(room: &Room) -> Result<()> {
     same!(room.put(path, &found)?.is(200)?["spec"]["replicas"], 2);
     let deployment = room.get("deployments/it")?;
     same!(deployment["spec"]["replicas"], 2);
-    same!(room.merge(path, &json!({ "spec": { "replicas": 0 } }))?["spec"], json!({}));
+    same!(
+        room.merge(path, &json!({ "spec": { "replicas": 0 } }))?["spec"],
+        json!({})
+    );
     Ok(())
 }
 
@@ -99,7 +115,8 @@ fn binding(room: &Room) -> Result<()> {
         "Operation cannot be fulfilled on pods/binding \"it\": pod it is already assigned to node \"{}\"",
         nodes[0]
     );
-    room.post("pods/it/binding", &to(&nodes[1]))?.refused(409, "Conflict", &message)?;
+    room.post("pods/it/binding", &to(&nodes[1]))?
+        .refused(409, "Conflict", &message)?;
     Ok(())
 }
 
@@ -118,7 +135,9 @@ fn budget(name: &str, app: &str) -> Value {
 
 fn eviction(room: &Room) -> Result<()> {
     room.create("pods", &idle_pod("it"))?;
-    let rehearsed = room.post("pods/it/eviction?dryRun=All", &evict("it"))?.is(201)?;
+    let rehearsed = room
+        .post("pods/it/eviction?dryRun=All", &evict("it"))?
+        .is(201)?;
     same!(rehearsed["status"], "Success");
     room.get("pods/it")?;
     let status = room.create("pods/it/eviction", &evict("it"))?;
@@ -131,13 +150,18 @@ fn eviction(room: &Room) -> Result<()> {
 
 /// A pod that runs, covered by budgets, the last of which has been counted.
 fn covered(room: &Room, budgets: &[&str]) -> Result<()> {
-    room.create("pods", &crate::fidelity::pods::pod("it", &crate::fidelity::pods::Does::Serve))?;
+    room.create(
+        "pods",
+        &crate::fidelity::pods::pod("it", &crate::fidelity::pods::Does::Serve),
+    )?;
     for name in budgets {
         room.create("poddisruptionbudgets", &budget(name, "it"))?;
     }
     for name in budgets {
         let path = format!("poddisruptionbudgets/{name}");
-        room.see(&path, "counted", 120, |it| it["status"]["currentHealthy"] == 1)?;
+        room.see(&path, "counted", 120, |it| {
+            it["status"]["currentHealthy"] == 1
+        })?;
     }
     Ok(())
 }
@@ -145,32 +169,48 @@ fn covered(room: &Room, budgets: &[&str]) -> Result<()> {
 fn eviction_refused(room: &Room) -> Result<()> {
     covered(room, &["guard"])?;
     let message = "Cannot evict pod as it would violate the pod's disruption budget.";
-    let status = room.post("pods/it/eviction", &evict("it"))?.refused(429, "TooManyRequests", message)?;
+    let status =
+        room.post("pods/it/eviction", &evict("it"))?
+            .refused(429, "TooManyRequests", message)?;
     let cause = json!({
         "reason": "DisruptionBudget",
         "message": "The disruption budget guard needs 1 healthy pods and has 1 currently",
     });
     same!(status["details"]["causes"], json!([cause]));
-    same!(room.get("pods/it")?["metadata"].get("deletionTimestamp"), None);
-    room.merge("poddisruptionbudgets/guard", &json!({ "spec": { "minAvailable": 0 } }))?;
-    room.see("poddisruptionbudgets/guard", "allows one", 10, |it| it["status"]["disruptionsAllowed"] == 1)?;
+    same!(
+        room.get("pods/it")?["metadata"].get("deletionTimestamp"),
+        None
+    );
+    room.merge(
+        "poddisruptionbudgets/guard",
+        &json!({ "spec": { "minAvailable": 0 } }),
+    )?;
+    room.see("poddisruptionbudgets/guard", "allows one", 10, |it| {
+        it["status"]["disruptionsAllowed"] == 1
+    })?;
     room.post("pods/it/eviction", &evict("it"))?.is(201)?;
     let pod = room.get("pods/it")?;
-    same!(condition(&pod, "DisruptionTarget")["reason"], "EvictionByEvictionAPI");
+    same!(
+        condition(&pod, "DisruptionTarget")["reason"],
+        "EvictionByEvictionAPI"
+    );
     Ok(())
 }
 
 fn two_budgets(room: &Room) -> Result<()> {
     covered(room, &["one", "two"])?;
     let message = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
-    room.post("pods/it/eviction", &evict("it"))?.refused(500, "", message)?;
+    room.post("pods/it/eviction", &evict("it"))?
+        .refused(500, "", message)?;
     Ok(())
 }
 
 fn eviction_refusals(room: &Room) -> Result<()> {
-    room.post("pods/none/eviction", &evict("none"))?.status(404, "NotFound")?;
+    room.post("pods/none/eviction", &evict("none"))?
+        .status(404, "NotFound")?;
     room.create("pods", &idle_pod("it"))?;
     let message = "name in URL does not match name in Eviction object";
-    room.post("pods/it/eviction", &evict("other"))?.refused(400, "BadRequest", message)?;
+    room.post("pods/it/eviction", &evict("other"))?
+        .refused(400, "BadRequest", message)?;
     Ok(())
 }

@@ -57,10 +57,21 @@ fn resume(room: &Room) -> Result<()> {
 
 fn selection(room: &Room) -> Result<()> {
     let start = version(&config_maps(room, &["it"])?);
-    let mut watch = room.watch(&format!("configmaps?labelSelector=on&resourceVersion={start}"))?;
-    room.merge("configmaps/it", &json!({ "metadata": { "labels": { "on": "1" } } }))?;
-    room.merge("configmaps/it", &json!({ "metadata": { "labels": { "on": "2" } } }))?;
-    let out = room.merge("configmaps/it", &json!({ "metadata": { "labels": { "on": null } } }))?;
+    let mut watch = room.watch(&format!(
+        "configmaps?labelSelector=on&resourceVersion={start}"
+    ))?;
+    room.merge(
+        "configmaps/it",
+        &json!({ "metadata": { "labels": { "on": "1" } } }),
+    )?;
+    room.merge(
+        "configmaps/it",
+        &json!({ "metadata": { "labels": { "on": "2" } } }),
+    )?;
+    let out = room.merge(
+        "configmaps/it",
+        &json!({ "metadata": { "labels": { "on": null } } }),
+    )?;
     same!(watch.expect("ADDED")?["metadata"]["labels"]["on"], "1");
     same!(watch.expect("MODIFIED")?["metadata"]["labels"]["on"], "2");
     let left = watch.expect("DELETED")?;
@@ -93,7 +104,10 @@ fn initial_events(room: &Room) -> Result<()> {
     }
     let mark = watch.expect("BOOKMARK")?;
     same!(mark["kind"], "ConfigMap");
-    same!(mark["metadata"]["annotations"]["k8s.io/initial-events-end"], "true");
+    same!(
+        mark["metadata"]["annotations"]["k8s.io/initial-events-end"],
+        "true"
+    );
     ensure!(version(&mark).parse::<u64>()? > 0, "{mark}");
     room.merge("configmaps/a", &json!({ "data": { "a": "2" } }))?;
     watch.expect("MODIFIED")?;
@@ -107,7 +121,10 @@ fn bookmark(room: &Room) -> Result<()> {
     let event = watch.next(Duration::from_secs(8))?;
     ensure!(event["type"] == "BOOKMARK", "{event}");
     same!(event["object"]["kind"], "ConfigMap");
-    ensure!(version(&event["object"]).parse::<u64>()? >= start.parse()?, "{event}");
+    ensure!(
+        version(&event["object"]).parse::<u64>()? >= start.parse()?,
+        "{event}"
+    );
     // Then the server ends the watch in time, without an error.
     while let Some(line) = watch.line(Duration::from_secs(10))? {
         ensure!(line.contains("BOOKMARK"), "{line}");
@@ -128,9 +145,15 @@ fn forms(room: &Room) -> Result<()> {
     config_maps(room, &["it"])?;
     let path = room.path(&format!("{NAMED}&watch=true"));
     let admin = &room.target.admin;
-    for (form, kind) in [("PartialObjectMetadata", "PartialObjectMetadata"), ("Table", "Table")] {
+    for (form, kind) in [
+        ("PartialObjectMetadata", "PartialObjectMetadata"),
+        ("Table", "Table"),
+    ] {
         let form = format!("application/json;as={form};g=meta.k8s.io;v=v1");
-        let mut watch = admin.request(reqwest::Method::GET, &path).accept(&form).stream()?;
+        let mut watch = admin
+            .request(reqwest::Method::GET, &path)
+            .accept(&form)
+            .stream()?;
         same!(watch.expect("ADDED")?["kind"], kind);
     }
     Ok(())
@@ -141,7 +164,11 @@ fn one_object(room: &Room) -> Result<()> {
     let mut watch = room.watch(NAMED)?;
     same!(watch.expect("ADDED")?["metadata"]["name"], "it");
     let old = format!("/api/v1/watch/namespaces/{}/configmaps/it", room.namespace);
-    let mut watch = room.target.admin.request(reqwest::Method::GET, &old).stream()?;
+    let mut watch = room
+        .target
+        .admin
+        .request(reqwest::Method::GET, &old)
+        .stream()?;
     same!(watch.expect("ADDED")?["metadata"]["name"], "it");
     Ok(())
 }

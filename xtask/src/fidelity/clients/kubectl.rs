@@ -14,7 +14,10 @@ pub(super) const CHECKS: &[Check] = &[
     Check::new("kubectl apply", apply),
     Check::new("kubectl apply --server-side", apply_server_side),
     Check::new("kubectl diff", diff),
-    Check::new("kubectl create, run, set, label, annotate, patch, expose", small_writes),
+    Check::new(
+        "kubectl create, run, set, label, annotate, patch, expose",
+        small_writes,
+    ),
     Check::new("kubectl rollout status, history, undo", rollout),
     Check::new("kubectl rollout restart, pause, resume", rollout_restart),
     Check::new("kubectl scale and wait", scale),
@@ -40,55 +43,127 @@ fn applied(room: &Room, manifest: &str) -> Result<String> {
 }
 
 fn get(room: &Room) -> Result<()> {
-    contains(&room.kubectl(&["get", "pods"])?.err, &["No resources found in f"])?;
+    contains(
+        &room.kubectl(&["get", "pods"])?.err,
+        &["No resources found in f"],
+    )?;
     room.create("pods", &pod("it", &Does::Serve))?;
-    room.see("pods/it", "running", 90, |pod| pod["status"]["phase"] == "Running")?;
+    room.see("pods/it", "running", 90, |pod| {
+        pod["status"]["phase"] == "Running"
+    })?;
     let table = room.kubectl(&["get", "pods"])?.ok()?;
-    let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    same!(lines.next().unwrap_or_default(), ["NAME", "READY", "STATUS", "RESTARTS", "AGE"]);
-    same!(lines.next().unwrap_or_default()[..4], ["it", "1/1", "Running", "0"]);
-    contains(&room.kubectl(&["get", "pods", "-o", "wide"])?.ok()?, &["IP", "NODE", "READINESS GATES", "node"])?;
-    same!(room.kubectl(&["get", "pod", "it", "-o", "name"])?.ok()?, "pod/it\n");
-    same!(room.kubectl(&["get", "po", "it", "-o", "jsonpath={.status.phase}"])?.ok()?, "Running");
+    let mut lines = table
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
+    same!(
+        lines.next().unwrap_or_default(),
+        ["NAME", "READY", "STATUS", "RESTARTS", "AGE"]
+    );
+    same!(
+        lines.next().unwrap_or_default()[..4],
+        ["it", "1/1", "Running", "0"]
+    );
+    contains(
+        &room.kubectl(&["get", "pods", "-o", "wide"])?.ok()?,
+        &["IP", "NODE", "READINESS GATES", "node"],
+    )?;
+    same!(
+        room.kubectl(&["get", "pod", "it", "-o", "name"])?.ok()?,
+        "pod/it\n"
+    );
+    same!(
+        room.kubectl(&["get", "po", "it", "-o", "jsonpath={.status.phase}"])?
+            .ok()?,
+        "Running"
+    );
     let yaml = room.kubectl(&["get", "pod", "it", "-o", "yaml"])?.ok()?;
     contains(&yaml, &["apiVersion: v1\nkind: Pod\n", "phase: Running"])?;
-    contains(&room.kubectl(&["get", "pods", "--show-labels"])?.ok()?, &["app=it"])?;
+    contains(
+        &room.kubectl(&["get", "pods", "--show-labels"])?.ok()?,
+        &["app=it"],
+    )?;
     let nodes = room.kubectl(&["get", "nodes"])?.ok()?;
     contains(&nodes, &["ROLES", "VERSION", "Ready", "v1."])?;
-    let all = room.kubectl(&["get", "all,configmaps,events,serviceaccounts"])?.ok()?;
-    contains(&all, &["pod/it", "configmap/kube-root-ca.crt", "Started", "serviceaccount/default"])?;
+    let all = room
+        .kubectl(&["get", "all,configmaps,events,serviceaccounts"])?
+        .ok()?;
+    contains(
+        &all,
+        &[
+            "pod/it",
+            "configmap/kube-root-ca.crt",
+            "Started",
+            "serviceaccount/default",
+        ],
+    )?;
     let missing = room.kubectl(&["get", "pod", "none"])?;
-    same!(missing.err, "Error from server (NotFound): pods \"none\" not found\n");
+    same!(
+        missing.err,
+        "Error from server (NotFound): pods \"none\" not found\n"
+    );
     same!(missing.code, 1);
     Ok(())
 }
 
 fn describe(room: &Room) -> Result<()> {
     applied(room, &manifest(1))?;
-    room.see("deployments/it", "available", 90, |it| it["status"]["availableReplicas"] == 1)?;
+    room.see("deployments/it", "available", 90, |it| {
+        it["status"]["availableReplicas"] == 1
+    })?;
     let said = room.kubectl(&["describe", "deployment", "it"])?.ok()?;
-    contains(&said, &["1 desired | 1 updated | 1 total | 1 available", "MinimumReplicasAvailable", "ScalingReplicaSet"])?;
+    contains(
+        &said,
+        &[
+            "1 desired | 1 updated | 1 total | 1 available",
+            "MinimumReplicasAvailable",
+            "ScalingReplicaSet",
+        ],
+    )?;
     let said = room.kubectl(&["describe", "pods", "-l", "app=it"])?.ok()?;
-    contains(&said, &[
-        "Controlled By:  ReplicaSet/it-", "State:          Running", "QoS Class:", "Readiness:",
-        "Successfully assigned ", "Container started", "node.kubernetes.io/not-ready:NoExecute op=Exists for 300s",
-    ])?;
+    contains(
+        &said,
+        &[
+            "Controlled By:  ReplicaSet/it-",
+            "State:          Running",
+            "QoS Class:",
+            "Readiness:",
+            "Successfully assigned ",
+            "Container started",
+            "node.kubernetes.io/not-ready:NoExecute op=Exists for 300s",
+        ],
+    )?;
     let node = room.names("/api/v1/nodes")?.swap_remove(0);
     let said = room.kubectl(&["describe", "node", &node])?.ok()?;
-    contains(&said, &["KubeletReady", "Allocatable:", "Allocated resources:", "Lease:"])
+    contains(
+        &said,
+        &[
+            "KubeletReady",
+            "Allocatable:",
+            "Allocated resources:",
+            "Lease:",
+        ],
+    )
 }
 
 fn apply(room: &Room) -> Result<()> {
     same!(applied(room, &manifest(1))?, "deployment.apps/it created\n");
-    same!(applied(room, &manifest(1))?, "deployment.apps/it unchanged\n");
+    same!(
+        applied(room, &manifest(1))?,
+        "deployment.apps/it unchanged\n"
+    );
     let made = room.get("deployments/it")?;
-    let kept = text(&made["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"]);
+    let kept =
+        text(&made["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"]);
     contains(&kept, &["\"kind\":\"Deployment\""])?;
     let mut wanted = workload("it", 2);
     wanted["apiVersion"] = json!("apps/v1");
     wanted["kind"] = json!("Deployment");
-    wanted["spec"]["template"]["spec"]["containers"][0]["env"] = json!([{ "name": "A", "value": "1" }]);
-    same!(applied(room, &wanted.to_string())?, "deployment.apps/it configured\n");
+    wanted["spec"]["template"]["spec"]["containers"][0]["env"] =
+        json!([{ "name": "A", "value": "1" }]);
+    same!(
+        applied(room, &wanted.to_string())?,
+        "deployment.apps/it configured\n"
+    );
     let env = |room: &Room| -> Result<serde_json::Value> {
         Ok(room.get("deployments/it")?["spec"]["template"]["spec"]["containers"][0]["env"].take())
     };
@@ -106,13 +181,19 @@ fn apply_server_side(room: &Room) -> Result<()> {
         let args = [&["apply", "--server-side", &manager, "-f", "-"], more].concat();
         room.kubectl_with(&args, text)
     };
-    same!(apply("alice", &manifest(1), &[])?.ok()?, "deployment.apps/it serverside-applied\n");
+    same!(
+        apply("alice", &manifest(1), &[])?.ok()?,
+        "deployment.apps/it serverside-applied\n"
+    );
     let refused = apply("bob", &manifest(2), &[])?;
     same!(refused.code, 1);
-    contains(&refused.err, &[
-        "error: Apply failed with 1 conflict: conflict with \"alice\": .spec.replicas",
-        "Please review the fields above",
-    ])?;
+    contains(
+        &refused.err,
+        &[
+            "error: Apply failed with 1 conflict: conflict with \"alice\": .spec.replicas",
+            "Please review the fields above",
+        ],
+    )?;
     apply("bob", &manifest(2), &["--force-conflicts"])?.ok()?;
     same!(room.get("deployments/it")?["spec"]["replicas"], 2);
     Ok(())
@@ -122,26 +203,69 @@ fn diff(room: &Room) -> Result<()> {
     applied(room, &manifest(1))?;
     let same = room.kubectl_with(&["diff", "-f", "-"], &manifest(1))?;
     same!(same.code(0)?, "");
-    let other = room.kubectl_with(&["diff", "-f", "-"], &manifest(2))?.code(1)?;
+    let other = room
+        .kubectl_with(&["diff", "-f", "-"], &manifest(2))?
+        .code(1)?;
     contains(&other, &["-  replicas: 1\n", "+  replicas: 2\n"])?;
     same!(room.get("deployments/it")?["spec"]["replicas"], 1);
-    let other = room.kubectl_with(&["diff", "--server-side", "--force-conflicts", "-f", "-"], &manifest(3))?.code(1)?;
+    let other = room
+        .kubectl_with(
+            &["diff", "--server-side", "--force-conflicts", "-f", "-"],
+            &manifest(3),
+        )?
+        .code(1)?;
     contains(&other, &["+  replicas: 3\n"])
 }
 
 fn small_writes(room: &Room) -> Result<()> {
     let ok = |args: &[&str]| room.kubectl(args)?.ok();
-    same!(ok(&["create", "configmap", "settings", "--from-literal=a=1"])?, "configmap/settings created\n");
-    same!(ok(&["create", "deployment", "web", "--image=img.test/app:1", "--replicas=0"])?, "deployment.apps/web created\n");
-    same!(ok(&["run", "once", "--image=img.test/app:1", "--restart=Never"])?, "pod/once created\n");
-    same!(ok(&["set", "image", "deployment/web", "app=img.test/app:2"])?, "deployment.apps/web image updated\n");
-    same!(ok(&["set", "env", "deployment/web", "A=1"])?, "deployment.apps/web env updated\n");
-    same!(ok(&["set", "resources", "deployment/web", "--limits=memory=64Mi"])?, "deployment.apps/web resource requirements updated\n");
-    same!(ok(&["label", "deployment", "web", "team=red"])?, "deployment.apps/web labeled\n");
-    same!(ok(&["annotate", "deployment", "web", "note=x"])?, "deployment.apps/web annotated\n");
+    same!(
+        ok(&["create", "configmap", "settings", "--from-literal=a=1"])?,
+        "configmap/settings created\n"
+    );
+    same!(
+        ok(&[
+            "create",
+            "deployment",
+            "web",
+            "--image=img.test/app:1",
+            "--replicas=0"
+        ])?,
+        "deployment.apps/web created\n"
+    );
+    same!(
+        ok(&["run", "once", "--image=img.test/app:1", "--restart=Never"])?,
+        "pod/once created\n"
+    );
+    same!(
+        ok(&["set", "image", "deployment/web", "app=img.test/app:2"])?,
+        "deployment.apps/web image updated\n"
+    );
+    same!(
+        ok(&["set", "env", "deployment/web", "A=1"])?,
+        "deployment.apps/web env updated\n"
+    );
+    same!(
+        ok(&["set", "resources", "deployment/web", "--limits=memory=64Mi"])?,
+        "deployment.apps/web resource requirements updated\n"
+    );
+    same!(
+        ok(&["label", "deployment", "web", "team=red"])?,
+        "deployment.apps/web labeled\n"
+    );
+    same!(
+        ok(&["annotate", "deployment", "web", "note=x"])?,
+        "deployment.apps/web annotated\n"
+    );
     let patch = "{\"spec\":{\"template\":{\"spec\":{\"containers\":[{\"name\":\"app\",\"args\":[\"x\"]}]}}}}";
-    same!(ok(&["patch", "deployment", "web", "-p", patch])?, "deployment.apps/web patched\n");
-    same!(ok(&["expose", "deployment", "web", "--port=80"])?, "service/web exposed\n");
+    same!(
+        ok(&["patch", "deployment", "web", "-p", patch])?,
+        "deployment.apps/web patched\n"
+    );
+    same!(
+        ok(&["expose", "deployment", "web", "--port=80"])?,
+        "service/web exposed\n"
+    );
     let found = room.get("deployments/web")?;
     let main = &found["spec"]["template"]["spec"]["containers"][0];
     same!(main["image"], "img.test/app:2");
@@ -157,58 +281,123 @@ fn rollout(room: &Room) -> Result<()> {
     let done = "deployment \"it\" successfully rolled out\n";
     let status = ["rollout", "status", "deployment/it", "--timeout=100s"];
     contains(&room.kubectl(&status)?.ok()?, &[done])?;
-    room.kubectl(&["set", "image", "deployment/it", "main=img.test/app:2"])?.ok()?;
-    contains(&room.kubectl(&status)?.ok()?, &["Waiting for deployment \"it\" rollout to finish", done])?;
-    let history = room.kubectl(&["rollout", "history", "deployment/it"])?.ok()?;
-    same!(history.split_whitespace().collect::<Vec<_>>().join(" "), "deployment.apps/it REVISION CHANGE-CAUSE 1 <none> 2 <none>");
-    same!(room.kubectl(&["rollout", "undo", "deployment/it"])?.ok()?, "deployment.apps/it rolled back\n");
+    room.kubectl(&["set", "image", "deployment/it", "main=img.test/app:2"])?
+        .ok()?;
+    contains(
+        &room.kubectl(&status)?.ok()?,
+        &["Waiting for deployment \"it\" rollout to finish", done],
+    )?;
+    let history = room
+        .kubectl(&["rollout", "history", "deployment/it"])?
+        .ok()?;
+    same!(
+        history.split_whitespace().collect::<Vec<_>>().join(" "),
+        "deployment.apps/it REVISION CHANGE-CAUSE 1 <none> 2 <none>"
+    );
+    same!(
+        room.kubectl(&["rollout", "undo", "deployment/it"])?.ok()?,
+        "deployment.apps/it rolled back\n"
+    );
     contains(&room.kubectl(&status)?.ok()?, &[done])?;
     let found = room.get("deployments/it")?;
-    same!(found["spec"]["template"]["spec"]["containers"][0]["image"], "img.test/app:1");
+    same!(
+        found["spec"]["template"]["spec"]["containers"][0]["image"],
+        "img.test/app:1"
+    );
     Ok(())
 }
 
 fn rollout_restart(room: &Room) -> Result<()> {
     applied(room, &manifest(1))?;
     let ok = |args: &[&str]| room.kubectl(args)?.ok();
-    same!(ok(&["rollout", "restart", "deployment/it"])?, "deployment.apps/it restarted\n");
+    same!(
+        ok(&["rollout", "restart", "deployment/it"])?,
+        "deployment.apps/it restarted\n"
+    );
     let found = room.get("deployments/it")?;
-    let at = &found["spec"]["template"]["metadata"]["annotations"]["kubectl.kubernetes.io/restartedAt"];
+    let at =
+        &found["spec"]["template"]["metadata"]["annotations"]["kubectl.kubernetes.io/restartedAt"];
     ensure!(at.is_string(), "{}", found["spec"]["template"]["metadata"]);
-    same!(ok(&["rollout", "pause", "deployment/it"])?, "deployment.apps/it paused\n");
-    room.see("deployments/it", "paused", 20, |it| condition(it, "Progressing")["reason"] == "DeploymentPaused")?;
+    same!(
+        ok(&["rollout", "pause", "deployment/it"])?,
+        "deployment.apps/it paused\n"
+    );
+    room.see("deployments/it", "paused", 20, |it| {
+        condition(it, "Progressing")["reason"] == "DeploymentPaused"
+    })?;
     let again = room.kubectl(&["rollout", "pause", "deployment/it"])?;
     contains(&again.err, &["is already paused"])?;
-    same!(ok(&["rollout", "resume", "deployment/it"])?, "deployment.apps/it resumed\n");
-    contains(&ok(&["rollout", "status", "deployment/it", "--timeout=100s"])?, &["successfully rolled out"])
+    same!(
+        ok(&["rollout", "resume", "deployment/it"])?,
+        "deployment.apps/it resumed\n"
+    );
+    contains(
+        &ok(&["rollout", "status", "deployment/it", "--timeout=100s"])?,
+        &["successfully rolled out"],
+    )
 }
 
 fn scale(room: &Room) -> Result<()> {
     applied(room, &manifest(1))?;
     let ok = |args: &[&str]| room.kubectl(args)?.ok();
-    same!(ok(&["scale", "deployment", "it", "--replicas=2"])?, "deployment.apps/it scaled\n");
-    let wait = ["wait", "--for=condition=Available", "deployment/it", "--timeout=100s"];
+    same!(
+        ok(&["scale", "deployment", "it", "--replicas=2"])?,
+        "deployment.apps/it scaled\n"
+    );
+    let wait = [
+        "wait",
+        "--for=condition=Available",
+        "deployment/it",
+        "--timeout=100s",
+    ];
     same!(ok(&wait)?, "deployment.apps/it condition met\n");
-    let wait = ["wait", "--for=jsonpath={.status.readyReplicas}=2", "deployment/it", "--timeout=100s"];
+    let wait = [
+        "wait",
+        "--for=jsonpath={.status.readyReplicas}=2",
+        "deployment/it",
+        "--timeout=100s",
+    ];
     same!(ok(&wait)?, "deployment.apps/it condition met\n");
-    let refused = room.kubectl(&["scale", "deployment", "it", "--replicas=1", "--current-replicas=5"])?;
+    let refused = room.kubectl(&[
+        "scale",
+        "deployment",
+        "it",
+        "--replicas=1",
+        "--current-replicas=5",
+    ])?;
     contains(&refused.err, &["Expected replicas to be 5, was 2"])?;
-    let late = room.kubectl(&["wait", "--for=condition=Never", "deployment/it", "--timeout=1s"])?;
+    let late = room.kubectl(&[
+        "wait",
+        "--for=condition=Never",
+        "deployment/it",
+        "--timeout=1s",
+    ])?;
     contains(&late.err, &["timed out waiting for the condition"])
 }
 
 fn logs(room: &Room) -> Result<()> {
     applied(room, &manifest(1))?;
-    room.see("deployments/it", "available", 90, |it| it["status"]["availableReplicas"] == 1)?;
+    room.see("deployments/it", "available", 90, |it| {
+        it["status"]["availableReplicas"] == 1
+    })?;
     let line = "version 1 listens on :8080\n";
     contains(&room.kubectl(&["logs", "deployment/it"])?.ok()?, &[line])?;
-    contains(&room.kubectl(&["logs", "-l", "app=it", "--prefix"])?.ok()?, &["[pod/it-", line])?;
+    contains(
+        &room.kubectl(&["logs", "-l", "app=it", "--prefix"])?.ok()?,
+        &["[pod/it-", line],
+    )?;
     let refused = room.kubectl(&["logs", "deployment/it", "--previous"])?;
-    contains(&refused.err, &["previous terminated container \"main\" in pod \"it-"])
+    contains(
+        &refused.err,
+        &["previous terminated container \"main\" in pod \"it-"],
+    )
 }
 
 fn auth(room: &Room) -> Result<()> {
-    same!(room.kubectl(&["auth", "can-i", "delete", "pods"])?.ok()?, "yes\n");
+    same!(
+        room.kubectl(&["auth", "can-i", "delete", "pods"])?.ok()?,
+        "yes\n"
+    );
     let account = format!("system:serviceaccount:{}:default", room.namespace);
     let refused = room.kubectl(&["auth", "can-i", "delete", "pods", "--as", &account])?;
     same!(refused.out, "no\n");
@@ -220,41 +409,73 @@ fn auth(room: &Room) -> Result<()> {
         room.namespace
     );
     same!(denied.err, message);
-    contains(&room.kubectl(&["auth", "whoami"])?.ok()?, &["Username", "system:authenticated"])
+    contains(
+        &room.kubectl(&["auth", "whoami"])?.ok()?,
+        &["Username", "system:authenticated"],
+    )
 }
 
 fn delete(room: &Room) -> Result<()> {
     applied(room, &manifest(1))?;
     same!(
         room.kubectl(&["delete", "deployment", "it"])?.ok()?,
-        format!("deployment.apps \"it\" deleted from {} namespace\n", room.namespace)
+        format!(
+            "deployment.apps \"it\" deleted from {} namespace\n",
+            room.namespace
+        )
     );
     same!(room.read("deployments/it")?.code, 404);
     applied(room, &manifest(1))?;
-    let said = room.kubectl_with(&["delete", "--wait", "-f", "-"], &manifest(1))?.ok()?;
+    let said = room
+        .kubectl_with(&["delete", "--wait", "-f", "-"], &manifest(1))?
+        .ok()?;
     contains(&said, &["deployment.apps \"it\" deleted"])?;
     room.create("pods", &pod("one", &Does::Serve))?;
     let said = room.kubectl(&["delete", "pods", "--all", "--grace-period=0", "--force"])?;
     contains(&said.out, &["pod \"one\" force deleted"])?;
     let none = room.kubectl(&["delete", "configmap", "none"])?;
-    same!(none.err, "Error from server (NotFound): configmaps \"none\" not found\n");
-    same!(room.kubectl(&["delete", "configmap", "none", "--ignore-not-found"])?.code, 0);
+    same!(
+        none.err,
+        "Error from server (NotFound): configmaps \"none\" not found\n"
+    );
+    same!(
+        room.kubectl(&["delete", "configmap", "none", "--ignore-not-found"])?
+            .code,
+        0
+    );
     Ok(())
 }
 
 fn resources(room: &Room) -> Result<()> {
     let ok = |args: &[&str]| room.kubectl(args)?.ok();
     let kinds = ok(&["api-resources", "--no-headers"])?;
-    contains(&kinds, &["deployments", "poddisruptionbudgets", "customresourcedefinitions", "horizontalpodautoscalers"])?;
-    contains(&ok(&["api-versions"])?, &["apps/v1\n", "policy/v1\n", "v1\n"])?;
+    contains(
+        &kinds,
+        &[
+            "deployments",
+            "poddisruptionbudgets",
+            "customresourcedefinitions",
+            "horizontalpodautoscalers",
+        ],
+    )?;
+    contains(
+        &ok(&["api-versions"])?,
+        &["apps/v1\n", "policy/v1\n", "v1\n"],
+    )?;
     contains(&ok(&["version"])?, &["Server Version: v1."])?;
-    contains(&ok(&["explain", "pod.spec.containers.image"])?, &["KIND:       Pod", "FIELD: image <string>"])
+    contains(
+        &ok(&["explain", "pod.spec.containers.image"])?,
+        &["KIND:       Pod", "FIELD: image <string>"],
+    )
 }
 
 fn exec(room: &Room) -> Result<()> {
     let said = room.kubectl(&["exec", "none", "--", "true"])?;
     same!(said.code, 1);
-    same!(said.err, "Error from server (NotFound): pods \"none\" not found\n");
+    same!(
+        said.err,
+        "Error from server (NotFound): pods \"none\" not found\n"
+    );
     Ok(())
 }
 
@@ -264,23 +485,42 @@ fn drain(room: &Room) -> Result<()> {
     let back = room.kubectl(&["uncordon", &node])?.ok()?;
     result?;
     same!(back, format!("node/{node} uncordoned\n"));
-    same!(room.get(&format!("/api/v1/nodes/{node}"))?["spec"].get("unschedulable"), None);
+    same!(
+        room.get(&format!("/api/v1/nodes/{node}"))?["spec"].get("unschedulable"),
+        None
+    );
     Ok(())
 }
 
 fn drained(room: &Room, node: &str) -> Result<()> {
     applied(room, &manifest(2))?;
-    room.see("deployments/it", "available", 90, |it| it["status"]["availableReplicas"] == 2)?;
-    same!(room.kubectl(&["cordon", node])?.ok()?, format!("node/{node} cordoned\n"));
+    room.see("deployments/it", "available", 90, |it| {
+        it["status"]["availableReplicas"] == 2
+    })?;
+    same!(
+        room.kubectl(&["cordon", node])?.ok()?,
+        format!("node/{node} cordoned\n")
+    );
     let table = room.kubectl(&["get", "node", node])?.ok()?;
     contains(&table, &["Ready,SchedulingDisabled"])?;
     let selector = format!("--pod-selector=app=it,pod-template-hash");
-    let args = ["drain", node, "--ignore-daemonsets", "--delete-emptydir-data", &selector, "--timeout=90s"];
+    let args = [
+        "drain",
+        node,
+        "--ignore-daemonsets",
+        "--delete-emptydir-data",
+        &selector,
+        "--timeout=90s",
+    ];
     let said = room.kubectl(&args)?.ok()?;
     contains(&said, &[&format!("node/{node} drained")])?;
-    let left = format!("/api/v1/pods?fieldSelector=spec.nodeName%3D{node}&labelSelector=app%3Dit,pod-template-hash");
+    let left = format!(
+        "/api/v1/pods?fieldSelector=spec.nodeName%3D{node}&labelSelector=app%3Dit,pod-template-hash"
+    );
     same!(room.names(&left)?, Vec::<String>::new());
-    let moved = room.see("deployments/it", "available elsewhere", 90, |it| it["status"]["availableReplicas"] == 2)?;
+    let moved = room.see("deployments/it", "available elsewhere", 90, |it| {
+        it["status"]["availableReplicas"] == 2
+    })?;
     same!(moved["status"]["replicas"], 2);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Programs as operators are written: client-go's informer and kube-rs' runtime.
+//! Programs as operators are written: client-go's informer.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -13,10 +13,10 @@ use crate::fidelity::Check;
 use crate::fidelity::room::{Room, same};
 use crate::lab::Lab;
 
-pub(super) const CHECKS: &[Check] = &[
-    Check::new("client-go: informer, work queue, leader election", informer),
-    Check::new("kube-rs: reflector, controller, finalizer, lease", kube_client),
-];
+pub(super) const CHECKS: &[Check] = &[Check::new(
+    "client-go: informer, work queue, leader election",
+    informer,
+)];
 
 /// A program that runs, and the lines that it prints.
 struct Running {
@@ -29,14 +29,22 @@ impl Running {
     fn start(room: &Room, program: &Path) -> Result<Self> {
         ensure!(program.exists(), "{} is not built", program.display());
         let words = [program.display().to_string(), room.namespace.clone()];
-        let mut child = room.program(&words).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let mut child = room
+            .program(&words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()?;
         let out = child.stdout.take().context("no output")?;
         let (sender, lines) = channel();
         std::thread::spawn(move || {
             let lines = BufReader::new(out).lines().map_while(Result::ok);
             lines.map(|line| sender.send(line)).all(|sent| sent.is_ok())
         });
-        Ok(Self { child, lines, seen: Vec::new() })
+        Ok(Self {
+            child,
+            lines,
+            seen: Vec::new(),
+        })
     }
 
     /// Reads until a line comes; what came before is kept.
@@ -71,7 +79,9 @@ fn informer(room: &Room) -> Result<()> {
     program.says("added late")?;
     for name in ["early", "late"] {
         let path = format!("configmaps/{name}");
-        room.see(&path, "counted", 30, |it| it["metadata"]["annotations"]["informer/keys"] == "2")?;
+        room.see(&path, "counted", 30, |it| {
+            it["metadata"]["annotations"]["informer/keys"] == "2"
+        })?;
     }
     program.says("updated late")?;
     room.delete("configmaps/late")?.is(200)?;
@@ -81,29 +91,5 @@ fn informer(room: &Room) -> Result<()> {
     room.create("configmaps", &map("end", &json!({})))?;
     program.says("added end")?;
     room.delete("configmaps/end")?.is(200)?;
-    program.ends()
-}
-
-fn kube_client(room: &Room) -> Result<()> {
-    room.create("configmaps", &map("early", &json!({ "copy": "yes" })))?;
-    let program = crate::check::root()?.join("target/debug/lab-kube-client");
-    let mut program = Running::start(room, &program)?;
-    program.says("lease lost")?;
-    program.says("synced")?;
-    let child = room.see("configmaps/early-copy", "copied", 30, |it| it["data"]["b"] == "2")?;
-    same!(child["metadata"]["ownerReferences"][0]["name"], "early");
-    same!(room.get("configmaps/early")?["metadata"]["finalizers"], json!(["fidelity.example.com/copy"]));
-    // A child that is changed by hand is put right.
-    room.merge("configmaps/early-copy", &json!({ "data": { "b": "9" } }))?;
-    room.delete("configmaps/early-copy")?.is(200)?;
-    room.see("configmaps/early-copy", "copied again", 30, |it| it["data"]["b"] == "2")?;
-    room.delete("configmaps/early")?.is(200)?;
-    program.says("cleaned early")?;
-    program.says("deleted early")?;
-    program.says("deleted early-copy")?;
-    room.create("configmaps", &map("end", &json!({})))?;
-    program.says("applied end")?;
-    room.delete("configmaps/end")?.is(200)?;
-    program.says("store kube-root-ca.crt")?;
     program.ends()
 }

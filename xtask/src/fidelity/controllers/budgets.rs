@@ -21,7 +21,10 @@ fn endpoints(room: &Room) -> Result<()> {
         "selector": { "app": "it" }, "ports": [{ "name": "http", "port": 80, "targetPort": 8080 }],
     } });
     room.create("services", &service)?;
-    let unready = container_with(&Does::ServeUnready, &json!({ "readinessProbe": readiness() }));
+    let unready = container_with(
+        &Does::ServeUnready,
+        &json!({ "readinessProbe": readiness() }),
+    );
     let ready = container_with(&Does::Serve, &json!({ "readinessProbe": readiness() }));
     for (name, container) in [("good", ready), ("bad", unready)] {
         let mut pod = pod_of("it", &json!({ "containers": [container] }));
@@ -32,21 +35,42 @@ fn endpoints(room: &Room) -> Result<()> {
     let by_pod = |list: &Value, pod: &str| {
         let slices = list["items"].as_array().into_iter().flatten();
         let mut ends = slices.flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten());
-        ends.find(|end| end["targetRef"]["name"] == pod).cloned().unwrap_or_default()
+        ends.find(|end| end["targetRef"]["name"] == pod)
+            .cloned()
+            .unwrap_or_default()
     };
     let slices = room.see(path, "one ready, one not", 60, |list| {
-        by_pod(list, "good")["conditions"]["ready"] == true && by_pod(list, "bad")["conditions"]["ready"] == false
+        by_pod(list, "good")["conditions"]["ready"] == true
+            && by_pod(list, "bad")["conditions"]["ready"] == false
     })?;
     let good = room.get("pods/good")?;
-    same!(by_pod(&slices, "good")["addresses"], json!([good["status"]["podIP"]]));
-    same!(by_pod(&slices, "good")["nodeName"], good["spec"]["nodeName"]);
-    same!(slices["items"][0]["ports"], json!([{ "name": "http", "port": 8080, "protocol": "TCP" }]));
+    same!(
+        by_pod(&slices, "good")["addresses"],
+        json!([good["status"]["podIP"]])
+    );
+    same!(
+        by_pod(&slices, "good")["nodeName"],
+        good["spec"]["nodeName"]
+    );
+    same!(
+        slices["items"][0]["ports"],
+        json!([{ "name": "http", "port": 8080, "protocol": "TCP" }])
+    );
     same!(slices["items"][0]["addressType"], "IPv4");
     let old = room.get("endpoints/it")?;
-    same!(old["subsets"][0]["addresses"][0]["ip"], good["status"]["podIP"]);
-    same!(old["subsets"][0]["notReadyAddresses"][0]["targetRef"]["name"], "bad");
+    same!(
+        old["subsets"][0]["addresses"][0]["ip"],
+        good["status"]["podIP"]
+    );
+    same!(
+        old["subsets"][0]["notReadyAddresses"][0]["targetRef"]["name"],
+        "bad"
+    );
     room.delete("pods/good")?.is(200)?;
-    room.see(path, "without the one that went", 40, |list| by_pod(list, "good").is_null()).map(drop)
+    room.see(path, "without the one that went", 40, |list| {
+        by_pod(list, "good").is_null()
+    })
+    .map(drop)
 }
 
 fn budget(room: &Room) -> Result<()> {
@@ -55,17 +79,30 @@ fn budget(room: &Room) -> Result<()> {
         "minAvailable": "50%", "selector": { "matchLabels": { "app": "it" } },
     } });
     room.create("poddisruptionbudgets", &budget)?;
-    let found = room.see("poddisruptionbudgets/it", "two healthy", 90, |it| it["status"]["currentHealthy"] == 2)?;
+    let found = room.see("poddisruptionbudgets/it", "two healthy", 90, |it| {
+        it["status"]["currentHealthy"] == 2
+    })?;
     same!(found["status"]["desiredHealthy"], 1);
     same!(found["status"]["expectedPods"], 2);
     same!(found["status"]["disruptionsAllowed"], 1);
     same!(found["status"]["observedGeneration"], 1);
-    same!(condition(&found, "DisruptionAllowed")["reason"], "SufficientPods");
-    room.merge("poddisruptionbudgets/it", &json!({ "spec": { "minAvailable": null, "maxUnavailable": 0 } }))?;
-    let found = room.see("poddisruptionbudgets/it", "none allowed", 20, |it| it["status"]["disruptionsAllowed"] == 0)?;
+    same!(
+        condition(&found, "DisruptionAllowed")["reason"],
+        "SufficientPods"
+    );
+    room.merge(
+        "poddisruptionbudgets/it",
+        &json!({ "spec": { "minAvailable": null, "maxUnavailable": 0 } }),
+    )?;
+    let found = room.see("poddisruptionbudgets/it", "none allowed", 20, |it| {
+        it["status"]["disruptionsAllowed"] == 0
+    })?;
     same!(found["status"]["desiredHealthy"], 2);
     same!(condition(&found, "DisruptionAllowed")["status"], "False");
-    same!(condition(&found, "DisruptionAllowed")["reason"], "InsufficientPods");
+    same!(
+        condition(&found, "DisruptionAllowed")["reason"],
+        "InsufficientPods"
+    );
     Ok(())
 }
 
@@ -103,17 +140,24 @@ fn claim_bound(room: &Room) -> Result<()> {
     let path = format!("/api/v1/persistentvolumes/{class}");
     let bound = bind(room, class, &path);
     room.delete("persistentvolumeclaims/it")?;
-    room.see(&path, "released", 30, |it| it["status"]["phase"] == "Released")?;
+    room.see(&path, "released", 30, |it| {
+        it["status"]["phase"] == "Released"
+    })?;
     room.delete(&path)?.is(200)?;
     bound
 }
 
 fn bind(room: &Room, class: &str, path: &str) -> Result<()> {
     room.create("persistentvolumeclaims", &claim(class))?;
-    let found = room.see("persistentvolumeclaims/it", "bound", 30, |it| it["status"]["phase"] == "Bound")?;
+    let found = room.see("persistentvolumeclaims/it", "bound", 30, |it| {
+        it["status"]["phase"] == "Bound"
+    })?;
     same!(found["spec"]["volumeName"], class);
     same!(found["status"]["capacity"]["storage"], "2Gi");
-    same!(found["metadata"]["annotations"]["pv.kubernetes.io/bind-completed"], "yes");
+    same!(
+        found["metadata"]["annotations"]["pv.kubernetes.io/bind-completed"],
+        "yes"
+    );
     let volume = room.get(path)?;
     same!(volume["status"]["phase"], "Bound");
     same!(volume["spec"]["claimRef"]["name"], "it");
@@ -124,13 +168,28 @@ fn bind(room: &Room, class: &str, path: &str) -> Result<()> {
 fn claim_waits(room: &Room) -> Result<()> {
     room.create("persistentvolumeclaims", &claim("nothing"))?;
     let event = room.event("PersistentVolumeClaim", "it", "ProvisioningFailed", 40)?;
-    same!(event["message"], "storageclass.storage.k8s.io \"nothing\" not found");
-    same!(room.get("persistentvolumeclaims/it")?["status"]["phase"], "Pending");
+    same!(
+        event["message"],
+        "storageclass.storage.k8s.io \"nothing\" not found"
+    );
+    same!(
+        room.get("persistentvolumeclaims/it")?["status"]["phase"],
+        "Pending"
+    );
     let volumes = json!([{ "name": "d", "persistentVolumeClaim": { "claimName": "it" } }]);
     let container = container_with(&Does::Serve, &json!({}));
-    room.create("pods", &pod_of("it", &json!({ "containers": [container], "volumes": volumes })))?;
+    room.create(
+        "pods",
+        &pod_of(
+            "it",
+            &json!({ "containers": [container], "volumes": volumes }),
+        ),
+    )?;
     let event = room.event("Pod", "it", "FailedScheduling", 20)?;
     let said = text(&event["message"]);
-    anyhow::ensure!(said.contains("pod has unbound immediate PersistentVolumeClaims"), "{said}");
+    anyhow::ensure!(
+        said.contains("pod has unbound immediate PersistentVolumeClaims"),
+        "{said}"
+    );
     Ok(())
 }

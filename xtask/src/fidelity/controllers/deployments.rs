@@ -48,12 +48,19 @@ fn image(image: &str) -> Value {
 fn active(room: &Room) -> Result<Vec<Value>> {
     let list = room.get("replicasets")?;
     let items = list["items"].as_array().context("no items")?;
-    Ok(items.iter().filter(|set| set["spec"]["replicas"] != 0).cloned().collect())
+    Ok(items
+        .iter()
+        .filter(|set| set["spec"]["replicas"] != 0)
+        .cloned()
+        .collect())
 }
 
 fn rollout(room: &Room) -> Result<()> {
     let found = available(room, &workload("it", 2))?;
-    same!(found["metadata"]["annotations"]["deployment.kubernetes.io/revision"], "1");
+    same!(
+        found["metadata"]["annotations"]["deployment.kubernetes.io/revision"],
+        "1"
+    );
     same!(found["status"]["readyReplicas"], 2);
     same!(found["status"].get("unavailableReplicas"), None);
     let ready = condition(&found, "Available");
@@ -76,24 +83,39 @@ fn owners(room: &Room) -> Result<()> {
     let name = text(&set["metadata"]["name"]);
     let hash = text(&set["metadata"]["labels"]["pod-template-hash"]);
     same!(name, format!("it-{hash}"));
-    same!(set["spec"]["selector"]["matchLabels"], json!({ "app": "it", "pod-template-hash": hash }));
+    same!(
+        set["spec"]["selector"]["matchLabels"],
+        json!({ "app": "it", "pod-template-hash": hash })
+    );
     let owner = json!([{
         "apiVersion": "apps/v1", "kind": "Deployment", "name": "it", "uid": found["metadata"]["uid"],
         "controller": true, "blockOwnerDeletion": true,
     }]);
     same!(set["metadata"]["ownerReferences"], owner);
-    same!(set["metadata"]["annotations"]["deployment.kubernetes.io/desired-replicas"], "1");
-    same!(set["metadata"]["annotations"]["deployment.kubernetes.io/max-replicas"], "2");
+    same!(
+        set["metadata"]["annotations"]["deployment.kubernetes.io/desired-replicas"],
+        "1"
+    );
+    same!(
+        set["metadata"]["annotations"]["deployment.kubernetes.io/max-replicas"],
+        "2"
+    );
     let pod = room.get("pods")?["items"][0].take();
     same!(pod["metadata"]["generateName"], format!("{name}-"));
     same!(pod["metadata"]["labels"]["pod-template-hash"], hash);
     same!(pod["metadata"]["ownerReferences"][0]["kind"], "ReplicaSet");
     let event = room.event("Deployment", "it", "ScalingReplicaSet", 10)?;
-    same!(event["message"], format!("Scaled up replica set {name} from 0 to 1"));
+    same!(
+        event["message"],
+        format!("Scaled up replica set {name} from 0 to 1")
+    );
     same!(event["source"]["component"], "deployment-controller");
     same!(event["type"], "Normal");
     let event = room.event("ReplicaSet", &name, "SuccessfulCreate", 10)?;
-    same!(event["message"], format!("Created pod: {}", text(&pod["metadata"]["name"])));
+    same!(
+        event["message"],
+        format!("Created pod: {}", text(&pod["metadata"]["name"]))
+    );
     same!(event["source"]["component"], "replicaset-controller");
     Ok(())
 }
@@ -103,17 +125,29 @@ fn revisions(room: &Room) -> Result<()> {
     let first = text(&active(room)?[0]["metadata"]["name"]);
     room.strategic("deployments/it", &image("img.test/app:2"))?;
     let second = rolled_out(room)?;
-    same!(second["metadata"]["annotations"]["deployment.kubernetes.io/revision"], "2");
+    same!(
+        second["metadata"]["annotations"]["deployment.kubernetes.io/revision"],
+        "2"
+    );
     let now = text(&active(room)?[0]["metadata"]["name"]);
     ensure!(now != first, "the same ReplicaSet");
     room.strategic("deployments/it", &image("img.test/app:1"))?;
     let third = rolled_out(room)?;
-    same!(third["metadata"]["annotations"]["deployment.kubernetes.io/revision"], "3");
+    same!(
+        third["metadata"]["annotations"]["deployment.kubernetes.io/revision"],
+        "3"
+    );
     let set = active(room)?.swap_remove(0);
     // The old one is used again, and remembers what it was.
     same!(set["metadata"]["name"], first.as_str());
-    same!(set["metadata"]["annotations"]["deployment.kubernetes.io/revision"], "3");
-    same!(set["metadata"]["annotations"]["deployment.kubernetes.io/revision-history"], "1");
+    same!(
+        set["metadata"]["annotations"]["deployment.kubernetes.io/revision"],
+        "3"
+    );
+    same!(
+        set["metadata"]["annotations"]["deployment.kubernetes.io/revision-history"],
+        "1"
+    );
     same!(room.names("replicasets")?.len(), 2);
     Ok(())
 }
@@ -125,7 +159,10 @@ fn paused(room: &Room) -> Result<()> {
         condition(it, "Progressing")["reason"] == "DeploymentPaused"
     })?;
     same!(condition(&found, "Progressing")["status"], "Unknown");
-    same!(condition(&found, "Progressing")["message"], "Deployment is paused");
+    same!(
+        condition(&found, "Progressing")["message"],
+        "Deployment is paused"
+    );
     let changed = room.strategic("deployments/it", &image("img.test/app:2"))?;
     room.see("deployments/it", "seen", 10, |it| {
         it["status"]["observedGeneration"] == changed["metadata"]["generation"]
@@ -139,7 +176,10 @@ fn paused(room: &Room) -> Result<()> {
 
 fn scaled(room: &Room) -> Result<()> {
     available(room, &workload("it", 1))?;
-    room.merge("deployments/it/scale", &json!({ "spec": { "replicas": 3 } }))?;
+    room.merge(
+        "deployments/it/scale",
+        &json!({ "spec": { "replicas": 3 } }),
+    )?;
     rolled_out(room)?;
     same!(active(room)?[0]["spec"]["replicas"], 3);
     room.merge("deployments/it", &json!({ "spec": { "replicas": 1 } }))?;
@@ -148,7 +188,10 @@ fn scaled(room: &Room) -> Result<()> {
     let name = text(&active(room)?[0]["metadata"]["name"]);
     let events = room.events("Deployment", "it")?;
     let said: Vec<_> = events.iter().map(|event| text(&event["message"])).collect();
-    for change in ["up replica set NAME from 1 to 3", "down replica set NAME from 3 to 1"] {
+    for change in [
+        "up replica set NAME from 1 to 3",
+        "down replica set NAME from 3 to 1",
+    ] {
         let wanted = format!("Scaled {}", change.replace("NAME", &name));
         ensure!(said.contains(&wanted), "no {wanted}: {said:?}");
     }
@@ -186,9 +229,16 @@ fn limits(room: &Room) -> Result<()> {
         for status in statuses(room, &changed["metadata"]["generation"])? {
             let number = |field: &str| status[field].as_i64().unwrap_or(0);
             ensure!(number("replicas") <= most, "more than {most}: {status}");
-            ensure!(number("availableReplicas") >= least, "less than {least}: {status}");
+            ensure!(
+                number("availableReplicas") >= least,
+                "less than {least}: {status}"
+            );
         }
-        room.delete_with("deployments/it", &json!({ "propagationPolicy": "Foreground" }))?.is(200)?;
+        room.delete_with(
+            "deployments/it",
+            &json!({ "propagationPolicy": "Foreground" }),
+        )?
+        .is(200)?;
         room.gone("deployments/it", 60)?;
     }
     Ok(())
@@ -229,10 +279,16 @@ fn deadline(room: &Room) -> Result<()> {
     let late = condition(&found, "Progressing");
     same!(late["status"], "False");
     let set = text(&active(room)?[0]["metadata"]["name"]);
-    same!(late["message"], format!("ReplicaSet \"{set}\" has timed out progressing."));
+    same!(
+        late["message"],
+        format!("ReplicaSet \"{set}\" has timed out progressing.")
+    );
     let missing = condition(&found, "Available");
     same!(missing["reason"], "MinimumReplicasUnavailable");
-    same!(missing["message"], "Deployment does not have minimum availability.");
+    same!(
+        missing["message"],
+        "Deployment does not have minimum availability."
+    );
     same!(found["status"]["unavailableReplicas"], 1);
     Ok(())
 }
@@ -247,7 +303,9 @@ fn history(room: &Room) -> Result<()> {
             it["status"]["observedGeneration"] == changed["metadata"]["generation"]
         })?;
     }
-    room.wait("two ReplicaSets", 20, |room| Ok(room.names("replicasets")?.len() == 2))
+    room.wait("two ReplicaSets", 20, |room| {
+        Ok(room.names("replicasets")?.len() == 2)
+    })
 }
 
 fn adoption(room: &Room) -> Result<()> {
@@ -258,17 +316,28 @@ fn adoption(room: &Room) -> Result<()> {
     });
     room.create("pods", &stray)?;
     room.create("replicasets", &set)?;
-    room.see("pods/stray", "adopted", 20, |it| it["metadata"]["ownerReferences"][0]["name"] == "it")?;
-    room.see("replicasets/it", "two pods", 60, |it| it["status"]["readyReplicas"] == 2)?;
+    room.see("pods/stray", "adopted", 20, |it| {
+        it["metadata"]["ownerReferences"][0]["name"] == "it"
+    })?;
+    room.see("replicasets/it", "two pods", 60, |it| {
+        it["status"]["readyReplicas"] == 2
+    })?;
     same!(room.names("pods")?.len(), 2);
     // Another label: it is let go and replaced.
-    room.merge("pods/stray", &json!({ "metadata": { "labels": { "app": "own" } } }))?;
-    room.see("pods/stray", "let go", 20, |it| it["metadata"].get("ownerReferences").is_none())?;
+    room.merge(
+        "pods/stray",
+        &json!({ "metadata": { "labels": { "app": "own" } } }),
+    )?;
+    room.see("pods/stray", "let go", 20, |it| {
+        it["metadata"].get("ownerReferences").is_none()
+    })?;
     room.wait("three pods", 20, |room| Ok(room.names("pods")?.len() == 3))?;
     // One that is deleted is replaced.
     let owned = room.names("pods?labelSelector=app%3Dit")?.swap_remove(0);
     room.delete(&format!("pods/{owned}"))?.is(200)?;
     room.gone(&format!("pods/{owned}"), 40)?;
-    room.see("replicasets/it", "two pods", 60, |it| it["status"]["readyReplicas"] == 2)?;
+    room.see("replicasets/it", "two pods", 60, |it| {
+        it["status"]["readyReplicas"] == 2
+    })?;
     Ok(())
 }

@@ -17,19 +17,45 @@ fn healthy(room: &Room) -> Result<()> {
     let name = room.names("/api/v1/nodes")?.swap_remove(0);
     let node = room.get(&format!("/api/v1/nodes/{name}"))?;
     for (kind, status, reason, message) in [
-        ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
-        ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-        ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-        ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        (
+            "Ready",
+            "True",
+            "KubeletReady",
+            "kubelet is posting ready status",
+        ),
+        (
+            "MemoryPressure",
+            "False",
+            "KubeletHasSufficientMemory",
+            "kubelet has sufficient memory available",
+        ),
+        (
+            "DiskPressure",
+            "False",
+            "KubeletHasNoDiskPressure",
+            "kubelet has no disk pressure",
+        ),
+        (
+            "PIDPressure",
+            "False",
+            "KubeletHasSufficientPID",
+            "kubelet has sufficient PID available",
+        ),
     ] {
         let found = condition(&node, kind);
         same!(found["status"], status);
         same!(found["reason"], reason);
         same!(found["message"], message);
     }
-    same!(node["metadata"]["labels"]["kubernetes.io/hostname"], name.as_str());
+    same!(
+        node["metadata"]["labels"]["kubernetes.io/hostname"],
+        name.as_str()
+    );
     for resource in ["cpu", "memory", "pods", "ephemeral-storage"] {
-        ensure!(node["status"]["allocatable"][resource].is_string(), "no {resource}");
+        ensure!(
+            node["status"]["allocatable"][resource].is_string(),
+            "no {resource}"
+        );
     }
     let path = format!("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{name}");
     let lease = room.get(&path)?;
@@ -37,7 +63,8 @@ fn healthy(room: &Room) -> Result<()> {
     same!(lease["spec"]["leaseDurationSeconds"], 40);
     same!(lease["metadata"]["ownerReferences"][0]["kind"], "Node");
     let before = lease["spec"]["renewTime"].clone();
-    room.see(&path, "renewed", 30, |it| it["spec"]["renewTime"] != before).map(drop)
+    room.see(&path, "renewed", 30, |it| it["spec"]["renewTime"] != before)
+        .map(drop)
 }
 
 /// A pod that may run on this node only.
@@ -58,13 +85,21 @@ fn cordon(room: &Room) -> Result<()> {
     let asked = cordoned(room, &name, &path);
     room.merge(&path, &json!({ "spec": { "unschedulable": null } }))?;
     asked?;
-    room.see(&path, "without taints", 10, |it| it["spec"].get("taints").is_none())?;
-    room.see("pods/it", "placed at last", 30, |it| it["spec"]["nodeName"] == name.as_str()).map(drop)
+    room.see(&path, "without taints", 10, |it| {
+        it["spec"].get("taints").is_none()
+    })?;
+    room.see("pods/it", "placed at last", 30, |it| {
+        it["spec"]["nodeName"] == name.as_str()
+    })
+    .map(drop)
 }
 
 fn cordoned(room: &Room, name: &str, path: &str) -> Result<()> {
     let node = room.see(path, "tainted", 10, |it| it["spec"]["taints"].is_array())?;
-    same!(node["spec"]["taints"][0]["key"], "node.kubernetes.io/unschedulable");
+    same!(
+        node["spec"]["taints"][0]["key"],
+        "node.kubernetes.io/unschedulable"
+    );
     same!(node["spec"]["taints"][0]["effect"], "NoSchedule");
     room.create("pods", &on(name, "it", &json!({})))?;
     let event = room.event("Pod", "it", "FailedScheduling", 20)?;
@@ -82,7 +117,9 @@ fn no_execute(room: &Room) -> Result<()> {
     room.create("pods", &on(&name, "goes", &json!({})))?;
     room.create("pods", &on(&name, "stays", &tolerates))?;
     for pod in ["goes", "stays"] {
-        room.see(&format!("pods/{pod}"), "running", 60, |it| it["status"]["phase"] == "Running")?;
+        room.see(&format!("pods/{pod}"), "running", 60, |it| {
+            it["status"]["phase"] == "Running"
+        })?;
     }
     let taint = json!({ "key": "fidelity", "value": "now", "effect": "NoExecute" });
     room.strategic(&path, &json!({ "spec": { "taints": [taint] } }))?;
@@ -95,9 +132,15 @@ fn no_execute(room: &Room) -> Result<()> {
 
 fn evicted(room: &Room) -> Result<()> {
     let event = room.event("Pod", "goes", "TaintManagerEviction", 30)?;
-    same!(event["message"], format!("Marking for deletion Pod {}/goes", room.namespace));
+    same!(
+        event["message"],
+        format!("Marking for deletion Pod {}/goes", room.namespace)
+    );
     same!(event["source"]["component"], "taint-eviction-controller");
     room.gone("pods/goes", 40)?;
-    same!(room.get("pods/stays")?["metadata"].get("deletionTimestamp"), None);
+    same!(
+        room.get("pods/stays")?["metadata"].get("deletionTimestamp"),
+        None
+    );
     Ok(())
 }

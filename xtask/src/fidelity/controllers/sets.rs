@@ -9,7 +9,10 @@ use crate::fidelity::room::{Room, condition, same, text};
 
 pub(super) const CHECKS: &[Check] = &[
     Check::new("statefulset: names and order", ordered),
-    Check::new("statefulset: update from the last to the first", ordered_update),
+    Check::new(
+        "statefulset: update from the last to the first",
+        ordered_update,
+    ),
     Check::new("daemonset: one on each node", one_a_node),
     Check::new("job: completes", job_completes),
     Check::new("job: fails after its retries", job_fails),
@@ -25,7 +28,10 @@ fn stateful(room: &Room, replicas: u32) -> Result<()> {
     let mut wanted = workload("it", replicas);
     wanted["spec"]["serviceName"] = json!("it");
     room.create("statefulsets", &wanted)?;
-    room.see("statefulsets/it", "ready", 90, |it| it["status"]["readyReplicas"] == replicas).map(drop)
+    room.see("statefulsets/it", "ready", 90, |it| {
+        it["status"]["readyReplicas"] == replicas
+    })
+    .map(drop)
 }
 
 fn ordered(room: &Room) -> Result<()> {
@@ -35,17 +41,34 @@ fn ordered(room: &Room) -> Result<()> {
     // The second begins when the first is ready.
     let ready = text(&condition(&first, "Ready")["lastTransitionTime"]);
     let begun = text(&second["metadata"]["creationTimestamp"]);
-    ensure!(begun >= ready, "it-1 was made at {begun}, it-0 ready at {ready}");
+    ensure!(
+        begun >= ready,
+        "it-1 was made at {begun}, it-0 ready at {ready}"
+    );
     same!(first["spec"]["hostname"], "it-0");
     same!(first["spec"]["subdomain"], "it");
-    same!(first["metadata"]["labels"]["statefulset.kubernetes.io/pod-name"], "it-0");
-    same!(first["metadata"]["labels"]["apps.kubernetes.io/pod-index"], "0");
+    same!(
+        first["metadata"]["labels"]["statefulset.kubernetes.io/pod-name"],
+        "it-0"
+    );
+    same!(
+        first["metadata"]["labels"]["apps.kubernetes.io/pod-index"],
+        "0"
+    );
     let event = room.event("StatefulSet", "it", "SuccessfulCreate", 5)?;
-    same!(event["message"], "Create Pod it-0 in StatefulSet it successful");
+    same!(
+        event["message"],
+        "Create Pod it-0 in StatefulSet it successful"
+    );
     room.delete("pods/it-0")?.is(200)?;
     let old = first["metadata"]["uid"].clone();
-    room.see("pods/it-0", "made anew", 60, |it| it["metadata"]["uid"] != old)?;
-    room.merge("statefulsets/it/scale", &json!({ "spec": { "replicas": 1 } }))?;
+    room.see("pods/it-0", "made anew", 60, |it| {
+        it["metadata"]["uid"] != old
+    })?;
+    room.merge(
+        "statefulsets/it/scale",
+        &json!({ "spec": { "replicas": 1 } }),
+    )?;
     room.gone("pods/it-1", 60)?;
     same!(room.names("pods")?, ["it-0"]);
     Ok(())
@@ -55,7 +78,10 @@ fn ordered_update(room: &Room) -> Result<()> {
     stateful(room, 2)?;
     let set = room.get("statefulsets/it")?;
     let old = text(&set["status"]["currentRevision"]);
-    same!(room.get("pods/it-0")?["metadata"]["labels"]["controller-revision-hash"], old.as_str());
+    same!(
+        room.get("pods/it-0")?["metadata"]["labels"]["controller-revision-hash"],
+        old.as_str()
+    );
     let image = json!({ "spec": { "template": { "spec": { "containers": [{ "name": "main", "image": "img.test/app:2" }] } } } });
     room.strategic("statefulsets/it", &image)?;
     room.wait("it-1 to be changed first", 60, |room| {
@@ -64,15 +90,27 @@ fn ordered_update(room: &Room) -> Result<()> {
             Ok(text(&answer.body["spec"]["containers"][0]["image"]))
         };
         let (last, first) = (image("it-1")?, image("it-0")?);
-        ensure!(last == "img.test/app:2" || first != "img.test/app:2", "it-0 was changed before it-1");
+        ensure!(
+            last == "img.test/app:2" || first != "img.test/app:2",
+            "it-0 was changed before it-1"
+        );
         Ok(last == "img.test/app:2")
     })?;
     let done = room.see("statefulsets/it", "updated", 90, |it| {
         let status = &it["status"];
-        status["updatedReplicas"] == 2 && status["readyReplicas"] == 2 && status["currentRevision"] == status["updateRevision"]
+        status["updatedReplicas"] == 2
+            && status["readyReplicas"] == 2
+            && status["currentRevision"] == status["updateRevision"]
     })?;
-    ensure!(done["status"]["currentRevision"] != old.as_str(), "{}", done["status"]);
-    same!(room.get("pods/it-0")?["spec"]["containers"][0]["image"], "img.test/app:2");
+    ensure!(
+        done["status"]["currentRevision"] != old.as_str(),
+        "{}",
+        done["status"]
+    );
+    same!(
+        room.get("pods/it-0")?["spec"]["containers"][0]["image"],
+        "img.test/app:2"
+    );
     Ok(())
 }
 
@@ -83,18 +121,39 @@ fn one_a_node(room: &Room) -> Result<()> {
     }
     room.create("daemonsets", &wanted)?;
     let nodes = room.names("/api/v1/nodes")?;
-    let set = room.see("daemonsets/it", "ready everywhere", 90, |it| it["status"]["numberReady"] == nodes.len())?;
+    let set = room.see("daemonsets/it", "ready everywhere", 90, |it| {
+        it["status"]["numberReady"] == nodes.len()
+    })?;
     same!(set["status"]["desiredNumberScheduled"], nodes.len());
     same!(set["status"]["currentNumberScheduled"], nodes.len());
     same!(set["status"]["numberMisscheduled"], 0);
     let pods = room.get("pods")?;
-    let mut on: Vec<_> = pods["items"].as_array().into_iter().flatten().map(|pod| text(&pod["spec"]["nodeName"])).collect();
+    let mut on: Vec<_> = pods["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|pod| text(&pod["spec"]["nodeName"]))
+        .collect();
     on.sort();
     same!(on, nodes);
-    let tolerated: Vec<_> = pods["items"][0]["spec"]["tolerations"].as_array().into_iter().flatten()
-        .map(|toleration| text(&toleration["key"]).replace("node.kubernetes.io/", "")).collect();
-    for key in ["not-ready", "unreachable", "disk-pressure", "memory-pressure", "pid-pressure", "unschedulable"] {
-        ensure!(tolerated.iter().any(|found| found == key), "no toleration of {key}: {tolerated:?}");
+    let tolerated: Vec<_> = pods["items"][0]["spec"]["tolerations"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|toleration| text(&toleration["key"]).replace("node.kubernetes.io/", ""))
+        .collect();
+    for key in [
+        "not-ready",
+        "unreachable",
+        "disk-pressure",
+        "memory-pressure",
+        "pid-pressure",
+        "unschedulable",
+    ] {
+        ensure!(
+            tolerated.iter().any(|found| found == key),
+            "no toleration of {key}: {tolerated:?}"
+        );
     }
     Ok(())
 }
@@ -111,33 +170,70 @@ fn job(does: &Does, more: &Value) -> Value {
 }
 
 fn job_completes(room: &Room) -> Result<()> {
-    let ends = Does::Exit { code: 0, after: 1, message: "" };
-    room.create("jobs", &job(&ends, &json!({ "completions": 2, "parallelism": 1 })))?;
-    let done = room.see("jobs/it", "complete", 90, |it| condition(it, "Complete")["status"] == "True")?;
+    let ends = Does::Exit {
+        code: 0,
+        after: 1,
+        message: "",
+    };
+    room.create(
+        "jobs",
+        &job(&ends, &json!({ "completions": 2, "parallelism": 1 })),
+    )?;
+    let done = room.see("jobs/it", "complete", 90, |it| {
+        condition(it, "Complete")["status"] == "True"
+    })?;
     same!(done["status"]["succeeded"], 2);
     same!(condition(&done, "Complete")["reason"], "CompletionsReached");
-    same!(condition(&done, "Complete")["message"], "Reached expected number of succeeded pods");
+    same!(
+        condition(&done, "Complete")["message"],
+        "Reached expected number of succeeded pods"
+    );
     same!(condition(&done, "SuccessCriteriaMet")["status"], "True");
-    ensure!(done["status"]["completionTime"].is_string(), "{}", done["status"]);
+    ensure!(
+        done["status"]["completionTime"].is_string(),
+        "{}",
+        done["status"]
+    );
     same!(done["status"].get("active"), None);
     room.event("Job", "it", "SuccessfulCreate", 5)?;
-    same!(room.event("Job", "it", "Completed", 10)?["message"], "Job completed");
+    same!(
+        room.event("Job", "it", "Completed", 10)?["message"],
+        "Job completed"
+    );
     let pod = room.get("pods")?["items"][0].take();
     same!(pod["status"]["phase"], "Succeeded");
-    same!(pod["status"]["containerStatuses"][0]["state"]["terminated"]["reason"], "Completed");
+    same!(
+        pod["status"]["containerStatuses"][0]["state"]["terminated"]["reason"],
+        "Completed"
+    );
     same!(condition(&pod, "Ready")["reason"], "PodCompleted");
-    same!(pod["metadata"]["labels"]["batch.kubernetes.io/job-name"], "it");
+    same!(
+        pod["metadata"]["labels"]["batch.kubernetes.io/job-name"],
+        "it"
+    );
     Ok(())
 }
 
 fn job_fails(room: &Room) -> Result<()> {
-    let ends = Does::Exit { code: 1, after: 0, message: "no" };
+    let ends = Does::Exit {
+        code: 1,
+        after: 0,
+        message: "no",
+    };
     room.create("jobs", &job(&ends, &json!({ "backoffLimit": 1 })))?;
-    let failed = room.see("jobs/it", "failed", 120, |it| condition(it, "Failed")["status"] == "True")?;
+    let failed = room.see("jobs/it", "failed", 120, |it| {
+        condition(it, "Failed")["status"] == "True"
+    })?;
     let why = condition(&failed, "Failed");
     same!(why["reason"], "BackoffLimitExceeded");
-    same!(why["message"], "Job has reached the specified backoff limit");
-    same!(condition(&failed, "FailureTarget")["reason"], "BackoffLimitExceeded");
+    same!(
+        why["message"],
+        "Job has reached the specified backoff limit"
+    );
+    same!(
+        condition(&failed, "FailureTarget")["reason"],
+        "BackoffLimitExceeded"
+    );
     same!(failed["status"]["failed"], 2);
     same!(room.names("pods")?.len(), 2);
     let event = room.event("Job", "it", "BackoffLimitExceeded", 10)?;
@@ -147,9 +243,19 @@ fn job_fails(room: &Room) -> Result<()> {
 }
 
 fn job_deadline(room: &Room) -> Result<()> {
-    room.create("jobs", &job(&Does::Serve, &json!({ "activeDeadlineSeconds": 3 })))?;
-    let failed = room.see("jobs/it", "failed", 60, |it| condition(it, "Failed")["status"] == "True")?;
+    room.create(
+        "jobs",
+        &job(&Does::Serve, &json!({ "activeDeadlineSeconds": 3 })),
+    )?;
+    let failed = room.see("jobs/it", "failed", 60, |it| {
+        condition(it, "Failed")["status"] == "True"
+    })?;
     same!(condition(&failed, "Failed")["reason"], "DeadlineExceeded");
-    same!(condition(&failed, "Failed")["message"], "Job was active longer than specified deadline");
-    room.wait("its pod to go", 40, |room| Ok(room.names("pods")?.is_empty()))
+    same!(
+        condition(&failed, "Failed")["message"],
+        "Job was active longer than specified deadline"
+    );
+    room.wait("its pod to go", 40, |room| {
+        Ok(room.names("pods")?.is_empty())
+    })
 }

@@ -23,36 +23,66 @@ pub(super) const CHECKS: &[Check] = &[
     Check::new("logs: refusals", log_refusals),
 ];
 
-const CRASH: Does = Does::Exit { code: 3, after: 0, message: "fatal: missing setting PORT" };
+const CRASH: Does = Does::Exit {
+    code: 3,
+    after: 0,
+    message: "fatal: missing setting PORT",
+};
 
 fn crash_loop(room: &Room) -> Result<()> {
     room.create("pods", &pod("it", &CRASH))?;
     let pod = waiting(room, "CrashLoopBackOff", 60)?;
     let uid = text(&pod["metadata"]["uid"]);
-    let end = format!("restarting failed container=main pod=it_{}({uid})", room.namespace);
-    shaped(&main(&pod)["state"]["waiting"]["message"], "back-off 10s ", &end)?;
+    let end = format!(
+        "restarting failed container=main pod=it_{}({uid})",
+        room.namespace
+    );
+    shaped(
+        &main(&pod)["state"]["waiting"]["message"],
+        "back-off 10s ",
+        &end,
+    )?;
     // It stays Running: the pod has not failed.
     same!(pod["status"]["phase"], "Running");
     same!(main(&pod)["ready"], false);
     same!(main(&pod)["started"], false);
-    ensure!(main(&pod)["restartCount"].as_u64().unwrap_or(0) >= 1, "{}", main(&pod));
+    ensure!(
+        main(&pod)["restartCount"].as_u64().unwrap_or(0) >= 1,
+        "{}",
+        main(&pod)
+    );
     let last = &main(&pod)["lastState"]["terminated"];
     same!(last["exitCode"], 3);
     same!(last["reason"], "Error");
-    same!(condition(&pod, "ContainersReady")["message"], "containers with unready status: [main]");
+    same!(
+        condition(&pod, "ContainersReady")["message"],
+        "containers with unready status: [main]"
+    );
     let event = room.event("Pod", "it", "BackOff", 20)?;
-    let message = format!("Back-off restarting failed container main in pod it_{}({uid})", room.namespace);
+    let message = format!(
+        "Back-off restarting failed container main in pod it_{}({uid})",
+        room.namespace
+    );
     same!(event["message"], message);
     same!(event["type"], "Warning");
-    in_order(room, &["Scheduled", "Pulled", "Created", "Started", "BackOff"])?;
+    in_order(
+        room,
+        &["Scheduled", "Pulled", "Created", "Started", "BackOff"],
+    )?;
     // The first restart comes at once, the next after about ten seconds.
-    let third = room.see("pods/it", "second restart", 60, |pod| main(pod)["restartCount"] == 2)?;
+    let third = room.see("pods/it", "second restart", 60, |pod| {
+        main(pod)["restartCount"] == 2
+    })?;
     let before = text(&last["finishedAt"]).parse::<jiff::Timestamp>()?;
     let state = &main(&third)["state"];
     let begun = [&state["running"], &state["terminated"]].map(|state| text(&state["startedAt"]));
     let begun = begun.into_iter().find(|at| !at.is_empty());
-    let begun = begun.unwrap_or_else(|| text(&main(&third)["lastState"]["terminated"]["startedAt"]));
-    let pause = begun.parse::<jiff::Timestamp>()?.duration_since(before).as_secs();
+    let begun =
+        begun.unwrap_or_else(|| text(&main(&third)["lastState"]["terminated"]["startedAt"]));
+    let pause = begun
+        .parse::<jiff::Timestamp>()?
+        .duration_since(before)
+        .as_secs();
     ensure!((8..=25).contains(&pause), "restarted after {pause} s");
     Ok(())
 }
@@ -63,11 +93,19 @@ fn out_of_memory(room: &Room) -> Result<()> {
     room.create("pods", &pod_of("it", &json!({ "containers": [hungry] })))?;
     let pod = room.see("pods/it", "killed", 60, |pod| {
         let state = main(pod);
-        [&state["state"], &state["lastState"]].into_iter().any(|state| state["terminated"]["reason"] == "OOMKilled")
+        [&state["state"], &state["lastState"]]
+            .into_iter()
+            .any(|state| state["terminated"]["reason"] == "OOMKilled")
     })?;
     let state = main(&pod);
-    let ended = [&state["state"]["terminated"], &state["lastState"]["terminated"]];
-    let ended = ended.into_iter().find(|ended| ended["reason"] == "OOMKilled").unwrap_or(&Value::Null);
+    let ended = [
+        &state["state"]["terminated"],
+        &state["lastState"]["terminated"],
+    ];
+    let ended = ended
+        .into_iter()
+        .find(|ended| ended["reason"] == "OOMKilled")
+        .unwrap_or(&Value::Null);
     same!(ended["exitCode"], 137);
     same!(pod["status"]["qosClass"], "Burstable");
     let pod = waiting(room, "CrashLoopBackOff", 60)?;
@@ -82,14 +120,24 @@ fn policies(room: &Room) -> Result<()> {
         ("b", "Never", 3, "Failed"),
         ("c", "OnFailure", 0, "Succeeded"),
     ] {
-        let ends = Does::Exit { code, after: 1, message: "" };
+        let ends = Does::Exit {
+            code,
+            after: 1,
+            message: "",
+        };
         let spec = json!({ "restartPolicy": policy, "containers": [container(&ends)] });
         room.create("pods", &pod_of(name, &spec))?;
-        let done = room.see(&format!("pods/{name}"), phase, 60, |pod| pod["status"]["phase"] == phase)?;
+        let done = room.see(&format!("pods/{name}"), phase, 60, |pod| {
+            pod["status"]["phase"] == phase
+        })?;
         same!(main(&done)["restartCount"], 0);
         same!(main(&done)["state"]["terminated"]["exitCode"], code);
         same!(main(&done)["ready"], false);
-        let reason = if code == 0 { "PodCompleted" } else { "PodFailed" };
+        let reason = if code == 0 {
+            "PodCompleted"
+        } else {
+            "PodFailed"
+        };
         same!(condition(&done, "Ready")["reason"], reason);
     }
     Ok(())
@@ -99,11 +147,16 @@ fn last_words(room: &Room) -> Result<()> {
     let policy = json!({ "terminationMessagePolicy": "FallbackToLogsOnError" });
     let spec = json!({ "restartPolicy": "Never", "containers": [container_with(&CRASH, &policy)] });
     room.create("pods", &pod_of("it", &spec))?;
-    let done = room.see("pods/it", "failed", 60, |pod| pod["status"]["phase"] == "Failed")?;
+    let done = room.see("pods/it", "failed", 60, |pod| {
+        pod["status"]["phase"] == "Failed"
+    })?;
     let ended = &main(&done)["state"]["terminated"];
     same!(ended["message"], "fatal: missing setting PORT\n");
     same!(ended["reason"], "Error");
-    ensure!(text(&ended["startedAt"]) <= text(&ended["finishedAt"]), "{ended}");
+    ensure!(
+        text(&ended["startedAt"]) <= text(&ended["finishedAt"]),
+        "{ended}"
+    );
     Ok(())
 }
 
@@ -111,7 +164,9 @@ fn deleted(room: &Room) -> Result<()> {
     let mut wanted = pod("it", &Does::Serve);
     wanted["spec"]["terminationGracePeriodSeconds"] = json!(10);
     room.create("pods", &wanted)?;
-    let made = room.see("pods/it", "running", 60, |pod| pod["status"]["phase"] == "Running")?;
+    let made = room.see("pods/it", "running", 60, |pod| {
+        pod["status"]["phase"] == "Running"
+    })?;
     let from = super::super::room::text(&made["metadata"]["resourceVersion"]);
     let mut watch = room.watch(&format!("pods?resourceVersion={from}"))?;
     room.delete("pods/it")?.is(200)?;
@@ -127,7 +182,10 @@ fn deleted(room: &Room) -> Result<()> {
     // SIGTERM is enough for it: it is gone long before its grace is over, and ended well.
     same!(gone["metadata"]["deletionGracePeriodSeconds"], 0);
     same!(main(&last)["state"]["terminated"]["exitCode"], 0);
-    same!(room.event("Pod", "it", "Killing", 5)?["message"], "Stopping container main");
+    same!(
+        room.event("Pod", "it", "Killing", 5)?["message"],
+        "Stopping container main"
+    );
     Ok(())
 }
 
@@ -135,26 +193,48 @@ fn sidecar(room: &Room) -> Result<()> {
     let mut side = container(&Does::Serve);
     side["name"] = json!("side");
     side["restartPolicy"] = json!("Always");
-    let ends = Does::Exit { code: 0, after: 2, message: "" };
+    let ends = Does::Exit {
+        code: 0,
+        after: 2,
+        message: "",
+    };
     let spec = json!({
         "restartPolicy": "Never", "initContainers": [side], "containers": [container(&ends)],
     });
     room.create("pods", &pod_of("it", &spec))?;
-    let both = room.see("pods/it", "both run", 60, |pod| main(pod)["state"]["running"].is_object())?;
+    let both = room.see("pods/it", "both run", 60, |pod| {
+        main(pod)["state"]["running"].is_object()
+    })?;
     let side = &both["status"]["initContainerStatuses"][0];
-    ensure!(side["state"]["running"].is_object() && side["started"] == true, "{side}");
-    let done = room.see("pods/it", "done", 60, |pod| pod["status"]["phase"] == "Succeeded")?;
+    ensure!(
+        side["state"]["running"].is_object() && side["started"] == true,
+        "{side}"
+    );
+    let done = room.see("pods/it", "done", 60, |pod| {
+        pod["status"]["phase"] == "Succeeded"
+    })?;
     let side = &done["status"]["initContainerStatuses"][0]["state"]["terminated"];
-    ensure!(text(&side["finishedAt"]) >= text(&main(&done)["state"]["terminated"]["finishedAt"]), "{side}");
+    ensure!(
+        text(&side["finishedAt"]) >= text(&main(&done)["state"]["terminated"]["finishedAt"]),
+        "{side}"
+    );
     Ok(())
 }
 
 fn logs(room: &Room) -> Result<()> {
     room.create("pods", &pod("it", &CRASH))?;
-    room.see("pods/it", "restarted", 60, |pod| main(pod)["restartCount"].as_u64() >= Some(1))?;
+    room.see("pods/it", "restarted", 60, |pod| {
+        main(pod)["restartCount"].as_u64() >= Some(1)
+    })?;
     waiting(room, "CrashLoopBackOff", 60)?;
-    same!(room.read("pods/it/log")?.text, "fatal: missing setting PORT\n");
-    same!(room.read("pods/it/log?previous=true")?.text, "fatal: missing setting PORT\n");
+    same!(
+        room.read("pods/it/log")?.text,
+        "fatal: missing setting PORT\n"
+    );
+    same!(
+        room.read("pods/it/log?previous=true")?.text,
+        "fatal: missing setting PORT\n"
+    );
     let stamped = room.read("pods/it/log?timestamps=true&tailLines=1")?.text;
     let (at, line) = stamped.split_once(' ').unwrap_or_default();
     ensure!(at.parse::<jiff::Timestamp>().is_ok(), "{stamped}");
@@ -165,11 +245,16 @@ fn logs(room: &Room) -> Result<()> {
 
 fn followed(room: &Room) -> Result<()> {
     room.create("pods", &pod("it", &Does::Print("tick")))?;
-    room.see("pods/it", "running", 60, |pod| pod["status"]["phase"] == "Running")?;
+    room.see("pods/it", "running", 60, |pod| {
+        pod["status"]["phase"] == "Running"
+    })?;
     let path = room.path("pods/it/log?follow=true&container=main");
     let mut stream = room.target.admin.request(Method::GET, &path).stream()?;
     for _ in 0..3 {
-        same!(stream.line(Duration::from_secs(10))?.as_deref(), Some("tick"));
+        same!(
+            stream.line(Duration::from_secs(10))?.as_deref(),
+            Some("tick")
+        );
     }
     let all = room.read("pods/it/log")?.text.lines().count();
     same!(room.read("pods/it/log?tailLines=2")?.text, "tick\ntick\n");
@@ -181,12 +266,17 @@ fn log_refusals(room: &Room) -> Result<()> {
     let image = json!([{ "name": "main", "image": "img.test/app:nowhere" }]);
     room.create("pods", &pod_of("it", &json!({ "containers": image })))?;
     waiting(room, "ImagePullBackOff", 60)?;
-    let message = "container \"main\" in pod \"it\" is waiting to start: trying and failing to pull image";
-    room.read("pods/it/log")?.refused(400, "BadRequest", message)?;
+    let message =
+        "container \"main\" in pod \"it\" is waiting to start: trying and failing to pull image";
+    room.read("pods/it/log")?
+        .refused(400, "BadRequest", message)?;
     let message = "previous terminated container \"main\" in pod \"it\" not found";
-    room.read("pods/it/log?previous=true")?.refused(400, "BadRequest", message)?;
+    room.read("pods/it/log?previous=true")?
+        .refused(400, "BadRequest", message)?;
     let message = "container other is not valid for pod it";
-    room.read("pods/it/log?container=other")?.refused(400, "BadRequest", message)?;
-    room.read("pods/none/log")?.refused(404, "NotFound", "pods \"none\" not found")?;
+    room.read("pods/it/log?container=other")?
+        .refused(400, "BadRequest", message)?;
+    room.read("pods/none/log")?
+        .refused(404, "NotFound", "pods \"none\" not found")?;
     Ok(())
 }

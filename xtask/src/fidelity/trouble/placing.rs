@@ -49,47 +49,78 @@ fn resources(room: &Room) -> Result<()> {
     let asks = |requests: Value| json!({ "resources": { "requests": requests } });
     wish(room, "cpu", &json!({}), &asks(json!({ "cpu": "64" })))?;
     refused(room, "cpu", &format!("2 Insufficient cpu. {UNHELPFUL}"))?;
-    wish(room, "both", &json!({}), &asks(json!({ "cpu": "64", "memory": "1Ti" })))?;
-    refused(room, "both", &format!("2 Insufficient cpu, 2 Insufficient memory. {UNHELPFUL}"))
+    wish(
+        room,
+        "both",
+        &json!({}),
+        &asks(json!({ "cpu": "64", "memory": "1Ti" })),
+    )?;
+    refused(
+        room,
+        "both",
+        &format!("2 Insufficient cpu, 2 Insufficient memory. {UNHELPFUL}"),
+    )
 }
 
 fn selectors(room: &Room) -> Result<()> {
-    wish(room, "selector", &json!({ "nodeSelector": { "disk": "ssd" } }), &json!({}))?;
+    wish(
+        room,
+        "selector",
+        &json!({ "nodeSelector": { "disk": "ssd" } }),
+        &json!({}),
+    )?;
     let why = format!("2 node(s) didn't match Pod's node affinity/selector. {UNHELPFUL}");
     refused(room, "selector", &why)?;
     let near = json!({ "affinity": { "podAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": [{
         "topologyKey": "kubernetes.io/hostname", "labelSelector": { "matchLabels": { "app": "nobody" } },
     }] } } });
     wish(room, "near", &near, &json!({}))?;
-    refused(room, "near", &format!("2 node(s) didn't match pod affinity rules. {UNHELPFUL}"))?;
+    refused(
+        room,
+        "near",
+        &format!("2 node(s) didn't match pod affinity rules. {UNHELPFUL}"),
+    )?;
     let apart = json!({ "affinity": { "podAntiAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": [{
         "topologyKey": "kubernetes.io/hostname",
         "labelSelector": { "matchExpressions": [{ "key": "app", "operator": "In", "values": ["a", "b", "c"] }] },
     }] } } });
     for name in ["a", "b"] {
         wish(room, name, &apart, &json!({}))?;
-        room.see(&format!("pods/{name}"), "placed", 20, |pod| pod["spec"]["nodeName"].is_string())?;
+        room.see(&format!("pods/{name}"), "placed", 20, |pod| {
+            pod["spec"]["nodeName"].is_string()
+        })?;
     }
     wish(room, "c", &apart, &json!({}))?;
     let none = "no new claims to deallocate, preemption: 0/2 nodes are available: \
         2 No preemption victims found for incoming pod.";
-    refused(room, "c", &format!("2 node(s) didn't match pod anti-affinity rules. {none}"))
+    refused(
+        room,
+        "c",
+        &format!("2 node(s) didn't match pod anti-affinity rules. {none}"),
+    )
 }
 
 fn host_port(room: &Room) -> Result<()> {
     let port = json!({ "ports": [{ "containerPort": 8080, "hostPort": 18081 }] });
     for name in ["a", "b"] {
         wish(room, name, &json!({}), &port)?;
-        room.see(&format!("pods/{name}"), "placed", 20, |pod| pod["spec"]["nodeName"].is_string())?;
+        room.see(&format!("pods/{name}"), "placed", 20, |pod| {
+            pod["spec"]["nodeName"].is_string()
+        })?;
     }
     wish(room, "c", &json!({}), &port)?;
     let none = "no new claims to deallocate, preemption: 0/2 nodes are available: \
         2 No preemption victims found for incoming pod.";
-    refused(room, "c", &format!("2 node(s) didn't have free ports for the requested pod ports. {none}"))
+    refused(
+        room,
+        "c",
+        &format!("2 node(s) didn't have free ports for the requested pod ports. {none}"),
+    )
 }
 
 fn no_claim(room: &Room) -> Result<()> {
-    let volumes = json!({ "volumes": [{ "name": "d", "persistentVolumeClaim": { "claimName": "data" } }] });
+    let volumes =
+        json!({ "volumes": [{ "name": "d", "persistentVolumeClaim": { "claimName": "data" } }] });
     wish(room, "it", &volumes, &json!({}))?;
     let event = room.event("Pod", "it", "FailedScheduling", 30)?;
     crate::fidelity::room::shaped(
@@ -102,10 +133,18 @@ fn no_claim(room: &Room) -> Result<()> {
 fn gate(room: &Room) -> Result<()> {
     let gates = json!({ "schedulingGates": [{ "name": "example.com/wait" }] });
     wish(room, "it", &gates, &json!({}))?;
-    let pod = room.see("pods/it", "gated", 20, |pod| condition(pod, "PodScheduled")["reason"] == "SchedulingGated")?;
-    same!(condition(&pod, "PodScheduled")["message"], "Scheduling is blocked due to non-empty scheduling gates");
+    let pod = room.see("pods/it", "gated", 20, |pod| {
+        condition(pod, "PodScheduled")["reason"] == "SchedulingGated"
+    })?;
+    same!(
+        condition(&pod, "PodScheduled")["message"],
+        "Scheduling is blocked due to non-empty scheduling gates"
+    );
     room.merge("pods/it", &json!({ "spec": { "schedulingGates": null } }))?;
-    room.see("pods/it", "placed", 30, |pod| pod["spec"]["nodeName"].is_string()).map(drop)
+    room.see("pods/it", "placed", 30, |pod| {
+        pod["spec"]["nodeName"].is_string()
+    })
+    .map(drop)
 }
 
 fn fits_later(room: &Room) -> Result<()> {
@@ -124,7 +163,9 @@ fn fits_later(room: &Room) -> Result<()> {
     room.create("pods", &third)?;
     room.event("Pod", "third", "FailedScheduling", 30)?;
     room.delete("pods/first")?.is(200)?;
-    room.see("pods/third", "placed", 60, |pod| pod["spec"]["nodeName"].is_string())?;
+    room.see("pods/third", "placed", 60, |pod| {
+        pod["spec"]["nodeName"].is_string()
+    })?;
     let found = room.get("pods/third")?;
     same!(condition(&found, "PodScheduled")["status"], "True");
     Ok(())

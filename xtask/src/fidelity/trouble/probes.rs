@@ -19,7 +19,8 @@ pub(super) const CHECKS: &[Check] = &[
 /// A pod with these probes.
 fn probed(room: &Room, does: &Does, probes: &Value) -> Result<()> {
     let container = container_with(does, probes);
-    room.create("pods", &pod_of("it", &json!({ "containers": [container] }))).map(drop)
+    room.create("pods", &pod_of("it", &json!({ "containers": [container] })))
+        .map(drop)
 }
 
 /// Waits for an event Unhealthy with this message.
@@ -33,8 +34,15 @@ fn unhealthy(room: &Room, message: &str) -> Result<()> {
 }
 
 fn readiness_fails(room: &Room) -> Result<()> {
-    probed(room, &Does::ServeUnready, &json!({ "readinessProbe": readiness() }))?;
-    unhealthy(room, "Readiness probe failed: HTTP probe failed with statuscode: 503")?;
+    probed(
+        room,
+        &Does::ServeUnready,
+        &json!({ "readinessProbe": readiness() }),
+    )?;
+    unhealthy(
+        room,
+        "Readiness probe failed: HTTP probe failed with statuscode: 503",
+    )?;
     let pod = room.get("pods/it")?;
     same!(pod["status"]["phase"], "Running");
     same!(main(&pod)["ready"], false);
@@ -43,18 +51,25 @@ fn readiness_fails(room: &Room) -> Result<()> {
     ensure!(main(&pod)["state"]["running"].is_object(), "{}", main(&pod));
     same!(condition(&pod, "Ready")["status"], "False");
     same!(condition(&pod, "Ready")["reason"], "ContainersNotReady");
-    same!(condition(&pod, "Ready")["message"], "containers with unready status: [main]");
+    same!(
+        condition(&pod, "Ready")["message"],
+        "containers with unready status: [main]"
+    );
     same!(condition(&pod, "Initialized")["status"], "True");
     // The same words are counted, not written again.
     room.wait("the count to rise", 20, |room| {
         let events = room.events("Pod", "it")?;
-        let mut counts = events.iter().filter(|event| event["reason"] == "Unhealthy").map(|event| event["count"].as_u64());
+        let mut counts = events
+            .iter()
+            .filter(|event| event["reason"] == "Unhealthy")
+            .map(|event| event["count"].as_u64());
         Ok(counts.any(|count| count >= Some(3)))
     })
 }
 
 fn command_fails(room: &Room) -> Result<()> {
-    let probe = json!({ "exec": { "command": ["sh", "-c", "echo not yet; exit 1"] }, "periodSeconds": 1 });
+    let probe =
+        json!({ "exec": { "command": ["sh", "-c", "echo not yet; exit 1"] }, "periodSeconds": 1 });
     probed(room, &Does::Serve, &json!({ "readinessProbe": probe }))?;
     unhealthy(room, "Readiness probe failed: not yet\n")?;
     same!(main(&room.get("pods/it")?)["ready"], false);
@@ -63,12 +78,24 @@ fn command_fails(room: &Room) -> Result<()> {
 
 fn liveness(room: &Room) -> Result<()> {
     let probe = json!({ "httpGet": { "path": "/readyz", "port": 8080 }, "periodSeconds": 1, "failureThreshold": 3 });
-    probed(room, &Does::ServeUnready, &json!({ "livenessProbe": probe }))?;
-    unhealthy(room, "Liveness probe failed: HTTP probe failed with statuscode: 503")?;
+    probed(
+        room,
+        &Does::ServeUnready,
+        &json!({ "livenessProbe": probe }),
+    )?;
+    unhealthy(
+        room,
+        "Liveness probe failed: HTTP probe failed with statuscode: 503",
+    )?;
     let event = room.event("Pod", "it", "Killing", 30)?;
-    same!(event["message"], "Container main failed liveness probe, will be restarted");
+    same!(
+        event["message"],
+        "Container main failed liveness probe, will be restarted"
+    );
     same!(event["type"], "Normal");
-    let pod = room.see("pods/it", "restarted", 30, |pod| main(pod)["restartCount"].as_u64() >= Some(1))?;
+    let pod = room.see("pods/it", "restarted", 30, |pod| {
+        main(pod)["restartCount"].as_u64() >= Some(1)
+    })?;
     // The program ends well on SIGTERM.
     same!(main(&pod)["lastState"]["terminated"]["reason"], "Completed");
     same!(main(&pod)["lastState"]["terminated"]["exitCode"], 0);
@@ -79,26 +106,43 @@ fn tcp(room: &Room) -> Result<()> {
     let probe = json!({ "tcpSocket": { "port": 9999 }, "periodSeconds": 1, "failureThreshold": 2 });
     probed(room, &Does::Serve, &json!({ "livenessProbe": probe }))?;
     unhealthy(room, ":9999: connect: connection refused")?;
-    let pod = room.see("pods/it", "restarted", 60, |pod| main(pod)["restartCount"].as_u64() >= Some(1))?;
+    let pod = room.see("pods/it", "restarted", 60, |pod| {
+        main(pod)["restartCount"].as_u64() >= Some(1)
+    })?;
     let events = room.events("Pod", "it")?;
     let message = format!(
         "Liveness probe failed: dial tcp {}:9999: connect: connection refused",
         text(&pod["status"]["podIP"])
     );
-    ensure!(events.iter().any(|event| event["message"] == message), "no {message}");
+    ensure!(
+        events.iter().any(|event| event["message"] == message),
+        "no {message}"
+    );
     Ok(())
 }
 
 fn startup(room: &Room) -> Result<()> {
     let probe = json!({ "httpGet": { "path": "/readyz", "port": 8080 }, "periodSeconds": 1, "failureThreshold": 3 });
-    probed(room, &Does::ServeUnready, &json!({ "startupProbe": probe, "readinessProbe": readiness() }))?;
-    unhealthy(room, "Startup probe failed: HTTP probe failed with statuscode: 503")?;
+    probed(
+        room,
+        &Does::ServeUnready,
+        &json!({ "startupProbe": probe, "readinessProbe": readiness() }),
+    )?;
+    unhealthy(
+        room,
+        "Startup probe failed: HTTP probe failed with statuscode: 503",
+    )?;
     let pod = room.get("pods/it")?;
     same!(main(&pod)["started"], false);
     let event = room.event("Pod", "it", "Killing", 30)?;
-    same!(event["message"], "Container main failed startup probe, will be restarted");
+    same!(
+        event["message"],
+        "Container main failed startup probe, will be restarted"
+    );
     let asked = room.events("Pod", "it")?;
-    let ready = asked.iter().any(|event| text(&event["message"]).starts_with("Readiness"));
+    let ready = asked
+        .iter()
+        .any(|event| text(&event["message"]).starts_with("Readiness"));
     ensure!(!ready, "readiness was asked before the start was over");
     Ok(())
 }

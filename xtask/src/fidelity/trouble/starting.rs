@@ -22,26 +22,46 @@ pub(super) const CHECKS: &[Check] = &[
 
 fn healthy(room: &Room) -> Result<()> {
     room.create("pods", &pod("it", &Does::Serve))?;
-    let ready = room.see("pods/it", "ready", 60, |pod| condition(pod, "Ready")["status"] == "True")?;
-    for kind in ["PodScheduled", "PodReadyToStartContainers", "Initialized", "ContainersReady"] {
+    let ready = room.see("pods/it", "ready", 60, |pod| {
+        condition(pod, "Ready")["status"] == "True"
+    })?;
+    for kind in [
+        "PodScheduled",
+        "PodReadyToStartContainers",
+        "Initialized",
+        "ContainersReady",
+    ] {
         same!(condition(&ready, kind)["status"], "True");
     }
     let status = &ready["status"];
     same!(status["phase"], "Running");
     same!(status["podIPs"][0]["ip"], status["podIP"]);
-    ensure!(status["hostIP"].is_string() && status["startTime"].is_string(), "{status}");
+    ensure!(
+        status["hostIP"].is_string() && status["startTime"].is_string(),
+        "{status}"
+    );
     same!(main(&ready)["ready"], true);
     same!(main(&ready)["started"], true);
     same!(main(&ready)["restartCount"], 0);
     same!(main(&ready)["image"], "img.test/app:1");
     shaped(&main(&ready)["containerID"], "containerd://", "")?;
-    ensure!(main(&ready)["state"]["running"]["startedAt"].is_string(), "{}", main(&ready));
+    ensure!(
+        main(&ready)["state"]["running"]["startedAt"].is_string(),
+        "{}",
+        main(&ready)
+    );
     let node = text(&ready["spec"]["nodeName"]);
     let event = room.event("Pod", "it", "Scheduled", 10)?;
-    same!(event["message"], format!("Successfully assigned {}/it to {node}", room.namespace));
+    same!(
+        event["message"],
+        format!("Successfully assigned {}/it to {node}", room.namespace)
+    );
     same!(event["reportingComponent"], "default-scheduler");
     for (reason, message) in [
-        ("Pulled", "Container image \"img.test/app:1\" already present on machine and can be accessed by the pod"),
+        (
+            "Pulled",
+            "Container image \"img.test/app:1\" already present on machine and can be accessed by the pod",
+        ),
         ("Created", "Container created"),
         ("Started", "Container started"),
     ] {
@@ -49,9 +69,15 @@ fn healthy(room: &Room) -> Result<()> {
         same!(event["message"], message);
         same!(event["type"], "Normal");
         same!(event["count"], 1);
-        same!(event["source"], json!({ "component": "kubelet", "host": node }));
+        same!(
+            event["source"],
+            json!({ "component": "kubelet", "host": node })
+        );
         same!(event["reportingComponent"], "kubelet");
-        same!(event["involvedObject"]["fieldPath"], "spec.containers{main}");
+        same!(
+            event["involvedObject"]["fieldPath"],
+            "spec.containers{main}"
+        );
     }
     in_order(room, &["Scheduled", "Pulled", "Created", "Started"])
 }
@@ -72,27 +98,61 @@ fn pull_fails(room: &Room, image: &str, why: &str) -> Result<()> {
     same!(main(&failed)["restartCount"], 0);
     same!(main(&failed)["imageID"], "");
     same!(condition(&failed, "Ready")["reason"], "ContainersNotReady");
-    same!(condition(&failed, "Ready")["message"], "containers with unready status: [main]");
+    same!(
+        condition(&failed, "Ready")["message"],
+        "containers with unready status: [main]"
+    );
     let late = waiting(room, "ImagePullBackOff", 40)?;
     let message = &main(&late)["state"]["waiting"]["message"];
-    shaped(message, &format!("Back-off pulling image \"{image}\": ErrImagePull: "), "")?;
-    same!(room.event("Pod", "it", "Pulling", 10)?["message"], format!("Pulling image \"{image}\""));
+    shaped(
+        message,
+        &format!("Back-off pulling image \"{image}\": ErrImagePull: "),
+        "",
+    )?;
+    same!(
+        room.event("Pod", "it", "Pulling", 10)?["message"],
+        format!("Pulling image \"{image}\"")
+    );
     let event = room.event("Pod", "it", "BackOff", 30)?;
-    same!(event["message"], format!("Back-off pulling image \"{image}\""));
+    same!(
+        event["message"],
+        format!("Back-off pulling image \"{image}\"")
+    );
     same!(event["type"], "Normal");
-    let failures: Vec<_> = room.events("Pod", "it")?.into_iter().filter(|event| event["reason"] == "Failed").collect();
-    let said: Vec<_> = failures.iter().map(|event| text(&event["message"])).collect();
+    let failures: Vec<_> = room
+        .events("Pod", "it")?
+        .into_iter()
+        .filter(|event| event["reason"] == "Failed")
+        .collect();
+    let said: Vec<_> = failures
+        .iter()
+        .map(|event| text(&event["message"]))
+        .collect();
     let begin = format!("Failed to pull image \"{image}\": ");
-    ensure!(said.iter().any(|said| said.starts_with(&begin) && said.contains(why)), "{said:?}");
+    ensure!(
+        said.iter()
+            .any(|said| said.starts_with(&begin) && said.contains(why)),
+        "{said:?}"
+    );
     for error in ["Error: ErrImagePull", "Error: ImagePullBackOff"] {
-        ensure!(said.iter().any(|said| said == error), "no {error}: {said:?}");
+        ensure!(
+            said.iter().any(|said| said == error),
+            "no {error}: {said:?}"
+        );
     }
-    ensure!(failures.iter().all(|event| event["type"] == "Warning"), "{failures:?}");
+    ensure!(
+        failures.iter().all(|event| event["type"] == "Warning"),
+        "{failures:?}"
+    );
     in_order(room, &["Scheduled", "Pulling", "Failed", "BackOff"])
 }
 
 fn no_tag(room: &Room) -> Result<()> {
-    pull_fails(room, "img.test/app:nowhere", "failed to resolve image: img.test/app:nowhere: not found")?;
+    pull_fails(
+        room,
+        "img.test/app:nowhere",
+        "failed to resolve image: img.test/app:nowhere: not found",
+    )?;
     // Asked again after about ten seconds.
     room.wait("another try", 60, |room| {
         let pulling = room.event("Pod", "it", "Pulling", 1)?;
@@ -100,7 +160,9 @@ fn no_tag(room: &Room) -> Result<()> {
     })?;
     let pulling = room.event("Pod", "it", "Pulling", 1)?;
     let parsed = |field: &str| text(&pulling[field]).parse::<jiff::Timestamp>();
-    let apart = parsed("lastTimestamp")?.duration_since(parsed("firstTimestamp")?).as_secs();
+    let apart = parsed("lastTimestamp")?
+        .duration_since(parsed("firstTimestamp")?)
+        .as_secs();
     ensure!((5..=30).contains(&apart), "{apart} s between the tries");
     Ok(())
 }
@@ -112,38 +174,67 @@ fn no_registry(room: &Room) -> Result<()> {
 fn never_pulled(room: &Room) -> Result<()> {
     room.create("pods", &with_image("img.test/app:nowhere", "Never"))?;
     let pod = waiting(room, "ErrImageNeverPull", 30)?;
-    let message = "Container image \"img.test/app:nowhere\" is not present with pull policy of Never";
+    let message =
+        "Container image \"img.test/app:nowhere\" is not present with pull policy of Never";
     same!(main(&pod)["state"]["waiting"]["message"], message);
-    same!(room.event("Pod", "it", "ErrImageNeverPull", 10)?["message"], message);
+    same!(
+        room.event("Pod", "it", "ErrImageNeverPull", 10)?["message"],
+        message
+    );
     Ok(())
 }
 
 fn no_config_map(room: &Room) -> Result<()> {
     let from = json!({ "envFrom": [{ "configMapRef": { "name": "settings" } }] });
-    room.create("pods", &pod_of("it", &json!({ "containers": [container_with(&Does::Serve, &from)] })))?;
+    room.create(
+        "pods",
+        &pod_of(
+            "it",
+            &json!({ "containers": [container_with(&Does::Serve, &from)] }),
+        ),
+    )?;
     let pod = waiting(room, "CreateContainerConfigError", 40)?;
-    same!(main(&pod)["state"]["waiting"]["message"], "configmap \"settings\" not found");
+    same!(
+        main(&pod)["state"]["waiting"]["message"],
+        "configmap \"settings\" not found"
+    );
     same!(pod["status"]["phase"], "Pending");
     let event = room.event("Pod", "it", "Failed", 20)?;
     same!(event["message"], "Error: configmap \"settings\" not found");
     same!(event["type"], "Warning");
     in_order(room, &["Scheduled", "Pulled", "Failed"])?;
     // Nothing has to be done to the pod once it is there.
-    room.create("configmaps", &json!({ "metadata": { "name": "settings" }, "data": { "A": "1" } }))?;
-    let pod = room.see("pods/it", "running", 90, |pod| pod["status"]["phase"] == "Running")?;
+    room.create(
+        "configmaps",
+        &json!({ "metadata": { "name": "settings" }, "data": { "A": "1" } }),
+    )?;
+    let pod = room.see("pods/it", "running", 90, |pod| {
+        pod["status"]["phase"] == "Running"
+    })?;
     same!(main(&pod)["restartCount"], 0);
     Ok(())
 }
 
 fn no_secret(room: &Room) -> Result<()> {
     let from = |key: &str| json!({ "env": [{ "name": "A", "valueFrom": { "secretKeyRef": { "name": "login", "key": key } } }] });
-    let wanted = pod_of("it", &json!({ "containers": [container_with(&Does::Serve, &from("a"))] }));
+    let wanted = pod_of(
+        "it",
+        &json!({ "containers": [container_with(&Does::Serve, &from("a"))] }),
+    );
     room.create("pods", &wanted)?;
     let pod = waiting(room, "CreateContainerConfigError", 40)?;
-    same!(main(&pod)["state"]["waiting"]["message"], "secret \"login\" not found");
-    room.create("secrets", &json!({ "metadata": { "name": "login" }, "data": { "b": "YQ==" } }))?;
+    same!(
+        main(&pod)["state"]["waiting"]["message"],
+        "secret \"login\" not found"
+    );
+    room.create(
+        "secrets",
+        &json!({ "metadata": { "name": "login" }, "data": { "b": "YQ==" } }),
+    )?;
     let message = format!("couldn't find key a in Secret {}/login", room.namespace);
-    room.see("pods/it", "the key is missing", 60, |pod| main(pod)["state"]["waiting"]["message"] == message)?;
+    room.see("pods/it", "the key is missing", 60, |pod| {
+        main(pod)["state"]["waiting"]["message"] == message
+    })?;
     Ok(())
 }
 
@@ -155,11 +246,20 @@ fn no_volume(room: &Room) -> Result<()> {
     });
     room.create("pods", &pod_of("it", &spec))?;
     let event = room.event("Pod", "it", "FailedMount", 40)?;
-    same!(event["message"], "MountVolume.SetUp failed for volume \"v\" : configmap \"settings\" not found");
+    same!(
+        event["message"],
+        "MountVolume.SetUp failed for volume \"v\" : configmap \"settings\" not found"
+    );
     same!(event["type"], "Warning");
     let pod = room.get("pods/it")?;
-    same!(main(&pod)["state"]["waiting"]["reason"], "ContainerCreating");
-    same!(condition(&pod, "PodReadyToStartContainers")["status"], "False");
+    same!(
+        main(&pod)["state"]["waiting"]["reason"],
+        "ContainerCreating"
+    );
+    same!(
+        condition(&pod, "PodReadyToStartContainers")["status"],
+        "False"
+    );
     Ok(())
 }
 
@@ -171,7 +271,11 @@ fn first(name: &str, does: &Does) -> Value {
 }
 
 fn init_order(room: &Room) -> Result<()> {
-    let ends = Does::Exit { code: 0, after: 1, message: "" };
+    let ends = Does::Exit {
+        code: 0,
+        after: 1,
+        message: "",
+    };
     let spec = json!({
         "initContainers": [first("a", &ends), first("b", &ends)], "containers": [container(&Does::Serve)],
     });
@@ -179,30 +283,61 @@ fn init_order(room: &Room) -> Result<()> {
     let begun = room.see("pods/it", "first one runs", 60, |pod| {
         pod["status"]["initContainerStatuses"][0]["state"]["running"].is_object()
     })?;
-    same!(begun["status"]["initContainerStatuses"][1]["state"]["waiting"]["reason"], "PodInitializing");
-    same!(main(&begun)["state"]["waiting"]["reason"], "PodInitializing");
-    same!(condition(&begun, "Initialized")["reason"], "ContainersNotInitialized");
-    same!(condition(&begun, "Initialized")["message"], "containers with incomplete status: [a b]");
-    let done = room.see("pods/it", "running", 60, |pod| pod["status"]["phase"] == "Running")?;
-    let ended = |index: usize| &done["status"]["initContainerStatuses"][index]["state"]["terminated"];
+    same!(
+        begun["status"]["initContainerStatuses"][1]["state"]["waiting"]["reason"],
+        "PodInitializing"
+    );
+    same!(
+        main(&begun)["state"]["waiting"]["reason"],
+        "PodInitializing"
+    );
+    same!(
+        condition(&begun, "Initialized")["reason"],
+        "ContainersNotInitialized"
+    );
+    same!(
+        condition(&begun, "Initialized")["message"],
+        "containers with incomplete status: [a b]"
+    );
+    let done = room.see("pods/it", "running", 60, |pod| {
+        pod["status"]["phase"] == "Running"
+    })?;
+    let ended =
+        |index: usize| &done["status"]["initContainerStatuses"][index]["state"]["terminated"];
     same!(ended(0)["reason"], "Completed");
-    ensure!(text(&ended(0)["finishedAt"]) <= text(&ended(1)["startedAt"]), "{}", done["status"]);
+    ensure!(
+        text(&ended(0)["finishedAt"]) <= text(&ended(1)["startedAt"]),
+        "{}",
+        done["status"]
+    );
     same!(condition(&done, "Initialized")["status"], "True");
     Ok(())
 }
 
 fn init_fails(room: &Room) -> Result<()> {
-    let ends = Does::Exit { code: 1, after: 0, message: "no database" };
-    let spec = json!({ "initContainers": [first("a", &ends)], "containers": [container(&Does::Serve)] });
+    let ends = Does::Exit {
+        code: 1,
+        after: 0,
+        message: "no database",
+    };
+    let spec =
+        json!({ "initContainers": [first("a", &ends)], "containers": [container(&Does::Serve)] });
     room.create("pods", &pod_of("it", &spec))?;
     let pod = room.see("pods/it", "in back-off", 60, |pod| {
-        pod["status"]["initContainerStatuses"][0]["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+        pod["status"]["initContainerStatuses"][0]["state"]["waiting"]["reason"]
+            == "CrashLoopBackOff"
     })?;
     same!(pod["status"]["phase"], "Pending");
     same!(main(&pod)["state"]["waiting"]["reason"], "PodInitializing");
-    same!(pod["status"]["initContainerStatuses"][0]["lastState"]["terminated"]["exitCode"], 1);
+    same!(
+        pod["status"]["initContainerStatuses"][0]["lastState"]["terminated"]["exitCode"],
+        1
+    );
     same!(condition(&pod, "Initialized")["status"], "False");
     let event = room.event("Pod", "it", "BackOff", 10)?;
-    same!(event["involvedObject"]["fieldPath"], "spec.initContainers{a}");
+    same!(
+        event["involvedObject"]["fieldPath"],
+        "spec.initContainers{a}"
+    );
     Ok(())
 }
