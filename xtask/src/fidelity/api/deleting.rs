@@ -220,7 +220,7 @@ fn namespace(room: &Room) -> Result<()> {
         status["details"]["causes"][0]["reason"],
         "NamespaceTerminating"
     );
-    room.gone("configmaps/free", 90)?;
+    room.gone("configmaps/free", 240)?;
     let waits = room.see(&path, "says what it waits for", 90, |it| {
         super::super::room::condition(it, "NamespaceFinalizersRemaining")["status"] == "True"
     })?;

@@ -51,6 +51,7 @@ fn get(room: &Room) -> Result<()> {
     room.see("pods/it", "running", 90, |pod| {
         pod["status"]["phase"] == "Running"
     })?;
+    room.event("Pod", "it", "Started", 30)?;
     let table = room.kubectl(&["get", "pods"])?.ok()?;
     let mut lines = table
         .lines()
@@ -110,6 +111,8 @@ fn describe(room: &Room) -> Result<()> {
     room.see("deployments/it", "available", 90, |it| {
         it["status"]["availableReplicas"] == 1
     })?;
+    let pod = room.names("pods")?.swap_remove(0);
+    room.event("Pod", &pod, "Started", 30)?;
     let said = room.kubectl(&["describe", "deployment", "it"])?.ok()?;
     contains(
         &said,

@@ -256,7 +256,10 @@ fn recreate(room: &Room) -> Result<()> {
         let event = watch.next(Duration::from_secs(60))?;
         let metadata = &event["object"]["metadata"];
         let is_old = metadata["labels"]["pod-template-hash"] == old.as_str();
+        // One that has ended may still be there.
+        let ended = event["object"]["status"]["phase"] == "Succeeded";
         match text(&event["type"]).as_str() {
+            _ if is_old && ended => drop(there.remove(&text(&metadata["name"]))),
             "DELETED" => drop(there.remove(&text(&metadata["name"]))),
             _ if is_old => drop(there.insert(text(&metadata["name"]))),
             _ => {
