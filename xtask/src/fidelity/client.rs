@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use reqwest::Method;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use serde::Deserialize;
@@ -34,8 +36,7 @@ impl Client {
             .with_context(|| format!("{} is no kubeconfig", path.display()))?;
         let (cluster, token) = config.current()?;
         let mut builder = reqwest::Client::builder().no_proxy().http1_only();
-        if let Some(file) = &cluster.certificate_authority {
-            let pem = std::fs::read(file).with_context(|| format!("cannot read {file}"))?;
+        if let Some(pem) = cluster.authority()? {
             builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(&pem)?);
         }
         Ok(Self {
@@ -254,6 +255,24 @@ struct NamedCluster {
 struct Cluster {
     server: String,
     certificate_authority: Option<String>,
+    certificate_authority_data: Option<String>,
+}
+
+impl Cluster {
+    /// The certificates that prove the server: from a file, or written out in Base64.
+    fn authority(&self) -> Result<Option<Vec<u8>>> {
+        match (
+            &self.certificate_authority_data,
+            &self.certificate_authority,
+        ) {
+            (Some(data), _) => Ok(Some(BASE64_STANDARD.decode(data).context("no Base64")?)),
+            (None, Some(file)) => {
+                let pem = std::fs::read(file).with_context(|| format!("cannot read {file}"))?;
+                Ok(Some(pem))
+            }
+            (None, None) => Ok(None),
+        }
+    }
 }
 
 #[derive(Deserialize)]
