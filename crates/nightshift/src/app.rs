@@ -103,7 +103,7 @@ const SERVER_STOP: Duration = Duration::from_secs(3);
 
 /// Completes with the first SIGTERM (Kubernetes) or SIGINT (a terminal). Where the process cannot
 /// listen to signals, they end it at once, which the record survives.
-async fn told_to_stop() {
+pub(crate) async fn told_to_stop() {
     let (Ok(mut term), Ok(mut interrupt)) = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod completion;
+mod demo;
 mod doctor;
 mod failure;
 mod incidents;
@@ -14,6 +15,7 @@ mod run;
 mod runbook;
 mod scan;
 mod settings;
+mod sim;
 mod story;
 
 pub use failure::{Exit, Failure, OrHelp};
@@ -27,6 +29,7 @@ use std::sync::Arc;
 #[derive(Debug, Parser)]
 #[command(name = "nightshift", version, max_term_width = 100)]
 #[command(after_help = "Examples:
+  nightshift demo --once                   what it does, on a simulated cluster; needs nothing
   nightshift doctor                        can the agent work here?
   nightshift scan                          what is wrong now? writes nothing
   nightshift run                           watch, diagnose, propose (writes only when told to)
@@ -40,12 +43,14 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Demo(demo::Args),
     Run(run::Args),
     Scan(scan::Args),
     Incidents(incidents::Args),
     Runbook(runbook::Args),
     Rbac(rbac::Args),
     Replay(replay::Args),
+    Sim(sim::Args),
     Doctor(doctor::Args),
     Completion(completion::Args),
 }
@@ -53,12 +58,14 @@ enum Command {
 /// Runs the command that the arguments name, and gives its exit code.
 pub async fn run(clock: Arc<dyn Clock>) -> Exit {
     let done = match Cli::parse().command {
+        Command::Demo(args) => args.run(clock).await,
         Command::Run(args) => args.run(clock).await,
         Command::Scan(args) => args.run(clock).await,
         Command::Incidents(args) => args.run(clock.now()).await,
         Command::Runbook(args) => args.run(),
         Command::Rbac(args) => args.run(),
         Command::Replay(args) => args.run().await,
+        Command::Sim(args) => args.run().await,
         Command::Doctor(args) => args.run(clock).await,
         Command::Completion(args) => args.run(),
     };

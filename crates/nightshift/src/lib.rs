@@ -9,12 +9,15 @@
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod intake;
 pub mod journal;
+pub mod kubeconfig;
 pub mod metrics;
 pub mod notify;
 pub mod outbox;
 pub mod output;
+pub mod pace;
 pub mod replay;
 pub mod retention;
 mod runbook_files;

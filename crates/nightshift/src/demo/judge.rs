@@ -1,0 +1,418 @@
+//! Says whether a fault ended as it should. It is told what was broken and what is right, and reads
+//! the cluster's objects and the API server's audit lines. It never asks the agent: an oracle must
+//! not share the blindness of what it judges, so nothing of the agent is used in this file.
+
+use serde_json::Value;
+
+/// What is right at the end of a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Right {
+    /// The workload's template is again what it was before the fault, and all of it is available;
+    /// one write did that.
+    BackAsItWas,
+    /// The container may use at least so many MiB, nothing else of the template was changed, and all
+    /// of it is available; one write did that.
+    MoreMemory(u64),
+    /// A repair was tried, did not help and was taken back: two writes, and the template is as the
+    /// fault left it.
+    TakenBack,
+    /// The node takes no new pods: one write, and not one pod was touched.
+    Cordoned,
+    /// The node was cordoned and, once it was back, takes pods again: two writes.
+    Uncordoned,
+    /// Nothing was written, and the object is as the fault left it.
+    LeftAlone,
+}
+
+impl Right {
+    /// For people.
+    pub(super) fn says(self) -> &'static str {
+        match self {
+            Self::BackAsItWas => "repaired: the template is what it was, with one write",
+            Self::MoreMemory(_) => "repaired: more memory and nothing else, with one write",
+            Self::TakenBack => "tried, did not help, taken back: a person has it",
+            Self::Cordoned => "contained: the node is cordoned, no pod was touched",
+            Self::Uncordoned => "the agent's own cordon is taken back",
+            Self::LeftAlone => "nothing was written",
+        }
+    }
+}
+
+/// What the judge looks at.
+#[derive(Clone, Debug)]
+pub(super) struct Scene {
+    /// The object before the fault.
+    pub(super) before: Value,
+    /// The object as the fault left it.
+    pub(super) broken: Value,
+    /// The object now.
+    pub(super) now: Value,
+    /// Every write of the agent since the fault, to whatever object.
+    pub(super) writes: Vec<Write>,
+}
+
+/// A finished mutating request without `dryRun=All`, from the audit lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Write {
+    verb: String,
+    resource: String,
+    name: String,
+    code: u64,
+}
+
+impl Write {
+    /// Whether it was to that object.
+    #[cfg(test)]
+    pub(super) fn is_to(&self, resource: &str, name: &str) -> bool {
+        self.resource == resource && self.name == name
+    }
+
+    /// One that was carried out.
+    #[cfg(test)]
+    fn done(verb: &str, resource: &str, name: &str) -> Self {
+        Self {
+            verb: verb.to_owned(),
+            resource: resource.to_owned(),
+            name: name.to_owned(),
+            code: 200,
+        }
+    }
+}
+
+/// Mutating verbs that change nothing of the cluster: reviews, and the agent's own Lease.
+const NO_WRITES: [&str; 5] = [
+    "tokenreviews",
+    "subjectaccessreviews",
+    "selfsubjectaccessreviews",
+    "selfsubjectrulesreviews",
+    "leases",
+];
+
+/// The writes of a user among audit lines, in order.
+pub(super) fn writes_of<'l>(user: &str, lines: impl Iterator<Item = &'l str>) -> Vec<Write> {
+    let events = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    events.filter_map(|event| write(user, &event)).collect()
+}
+
+fn write(user: &str, event: &Value) -> Option<Write> {
+    let text = |path: &str| {
+        event
+            .pointer(path)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    let verb = text("/verb");
+    let resource = text("/objectRef/resource");
+    let is_write = text("/stage") == "ResponseComplete"
+        && text("/user/username") == user
+        && !["get", "list", "watch"].contains(&verb)
+        && !NO_WRITES.contains(&resource)
+        && !text("/requestURI").contains("dryRun=All");
+    let resource = match text("/objectRef/subresource") {
+        "" => resource.to_owned(),
+        sub => format!("{resource}/{sub}"),
+    };
+    is_write.then(|| Write {
+        verb: verb.to_owned(),
+        resource,
+        name: text("/objectRef/name").to_owned(),
+        code: event
+            .pointer("/responseStatus/code")
+            .and_then(Value::as_u64)
+            .unwrap_or(0),
+    })
+}
+
+/// `Err` says what is not as it should be.
+pub(super) fn judge(right: Right, scene: &Scene) -> Result<(), String> {
+    let name = text(&scene.now, "/metadata/name");
+    match right {
+        Right::BackAsItWas => {
+            same(scene, &scene.before, TEMPLATE)?;
+            available(&scene.now)?;
+            written(scene, &["patch"; 1], name)
+        }
+        Right::MoreMemory(least) => {
+            only_memory(scene)?;
+            let limit = memory(&scene.now)?;
+            if limit < least {
+                return Err(format!("the limit is {limit} MiB, and {least} are needed"));
+            }
+            available(&scene.now)?;
+            written(scene, &["patch"; 1], name)
+        }
+        Right::TakenBack => {
+            same(scene, &scene.broken, TEMPLATE)?;
+            written(scene, &["patch"; 2], name)
+        }
+        Right::Cordoned => {
+            cordoned(&scene.now, true)?;
+            written(scene, &["patch"; 1], name)
+        }
+        Right::Uncordoned => {
+            cordoned(&scene.now, false)?;
+            written(scene, &["patch"; 2], name)
+        }
+        Right::LeftAlone => {
+            // (A controller adds taints to a cordoned node: they are nobody's write.)
+            for path in ["/spec/template", "/spec/replicas", "/spec/unschedulable"] {
+                same(scene, &scene.broken, path)?;
+            }
+            written(scene, &[], name)
+        }
+    }
+}
+
+const TEMPLATE: &str = "/spec/template/spec";
+const MEMORY: &str = "/spec/template/spec/containers/0/resources/limits/memory";
+
+fn text<'v>(value: &'v Value, path: &str) -> &'v str {
+    value
+        .pointer(path)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+fn same(scene: &Scene, expected: &Value, path: &str) -> Result<(), String> {
+    let (expected, found) = (expected.pointer(path), scene.now.pointer(path));
+    if expected == found {
+        return Ok(());
+    }
+    let show = |value: Option<&Value>| value.map_or("nothing".to_owned(), Value::to_string);
+    Err(format!(
+        "{path} is {}, and should be {}",
+        show(found),
+        show(expected)
+    ))
+}
+
+/// The writes are exactly these, all to that object, and all were carried out.
+fn written(scene: &Scene, verbs: &[&str], name: &str) -> Result<(), String> {
+    let done: Vec<&str> = scene
+        .writes
+        .iter()
+        .map(|write| write.verb.as_str())
+        .collect();
+    let as_told = scene.writes.iter().all(|write| {
+        write.name == name && !write.resource.contains('/') && (200..300).contains(&write.code)
+    });
+    if done == verbs && as_told {
+        return Ok(());
+    }
+    Err(format!(
+        "expected the writes {verbs:?} to {name}, the audit log has {:?}",
+        scene.writes
+    ))
+}
+
+/// A Deployment or StatefulSet runs its newest template only, and all of it is ready.
+fn available(workload: &Value) -> Result<(), String> {
+    let number = |path: &str| workload.pointer(path).and_then(Value::as_i64).unwrap_or(0);
+    let wanted = workload
+        .pointer("/spec/replicas")
+        .and_then(Value::as_i64)
+        .unwrap_or(1);
+    let all = [
+        "replicas",
+        "updatedReplicas",
+        "readyReplicas",
+        "availableReplicas",
+    ]
+    .iter()
+    .all(|key| number(&format!("/status/{key}")) == wanted);
+    let seen = number("/status/observedGeneration") == number("/metadata/generation");
+    if all && seen {
+        return Ok(());
+    }
+    let status = workload.get("status").unwrap_or(&Value::Null);
+    Err(format!("not all of it is available: {status}"))
+}
+
+/// The template differs from the broken one in the first container's memory limit alone. The
+/// request may have been written down where none was: it would else follow the limit.
+fn only_memory(scene: &Scene) -> Result<(), String> {
+    let bare = |value: &Value| {
+        let mut template = value.pointer(TEMPLATE).cloned().unwrap_or_default();
+        if let Some(container) = template
+            .pointer_mut("/containers/0")
+            .and_then(Value::as_object_mut)
+        {
+            container.remove("resources");
+        }
+        template
+    };
+    if bare(&scene.broken) == bare(&scene.now) {
+        Ok(())
+    } else {
+        Err("more than the memory of the template was changed".to_owned())
+    }
+}
+
+/// The memory limit of the first container in MiB.
+fn memory(workload: &Value) -> Result<u64, String> {
+    let limit = text(workload, MEMORY);
+    let (digits, factor) = match (limit.strip_suffix("Mi"), limit.strip_suffix("Gi")) {
+        (Some(digits), _) => (digits, 1),
+        (_, Some(digits)) => (digits, 1024),
+        _ => (limit, 0),
+    };
+    match digits.parse::<u64>() {
+        Ok(number) if factor > 0 => Ok(number.saturating_mul(factor)),
+        _ => Err(format!("the memory limit is {limit:?}")),
+    }
+}
+
+fn cordoned(node: &Value, expected: bool) -> Result<(), String> {
+    let found = node.pointer("/spec/unschedulable").and_then(Value::as_bool);
+    if found.unwrap_or(false) == expected {
+        return Ok(());
+    }
+    Err(format!("unschedulable is {found:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn deployment(image: &str, memory: &str, ready: u32) -> Value {
+        json!({
+            "metadata": {"name": "cart", "generation": 3},
+            "spec": {"replicas": 2, "template": {"spec": {"containers": [
+                {"name": "cart", "image": image, "resources": {"limits": {"memory": memory}}},
+            ]}}},
+            "status": {"observedGeneration": 3, "replicas": 2, "updatedReplicas": 2,
+                       "readyReplicas": ready, "availableReplicas": ready},
+        })
+    }
+
+    fn scene(before: &Value, broken: &Value, now: &Value, writes: usize) -> Scene {
+        Scene {
+            before: before.clone(),
+            broken: broken.clone(),
+            now: now.clone(),
+            writes: vec![Write::done("patch", "deployments", "cart"); writes],
+        }
+    }
+
+    #[test]
+    fn a_repair_is_one_write_that_leaves_the_workload_as_it_was_and_available() {
+        let (good, bad) = (deployment("a:1", "64Mi", 2), deployment("a:2", "64Mi", 0));
+        let right = Right::BackAsItWas;
+        assert_eq!(judge(right, &scene(&good, &bad, &good, 1)), Ok(()));
+        assert!(
+            judge(right, &scene(&good, &bad, &bad, 0)).is_err(),
+            "nobody repaired it"
+        );
+        assert!(
+            judge(right, &scene(&good, &bad, &good, 0)).is_err(),
+            "it went away by itself"
+        );
+        assert!(
+            judge(right, &scene(&good, &bad, &good, 2)).is_err(),
+            "written twice"
+        );
+        let limping = deployment("a:1", "64Mi", 1);
+        assert!(
+            judge(right, &scene(&good, &bad, &limping, 1)).is_err(),
+            "one replica is missing"
+        );
+    }
+
+    #[test]
+    fn a_write_to_anything_else_is_wrong() {
+        let (good, bad) = (deployment("a:1", "64Mi", 2), deployment("a:2", "64Mi", 0));
+        let mut other = scene(&good, &bad, &good, 0);
+        other.writes = vec![Write::done("delete", "pods", "cart-x")];
+        assert!(judge(Right::BackAsItWas, &other).is_err());
+        let mut refused = scene(&good, &bad, &good, 1);
+        refused.writes[0].code = 403;
+        assert!(judge(Right::BackAsItWas, &refused).is_err());
+    }
+
+    #[test]
+    fn more_memory_changes_nothing_else() {
+        let broken = deployment("a:1", "64Mi", 0);
+        let right = Right::MoreMemory(100);
+        let enough = deployment("a:1", "128Mi", 2);
+        assert_eq!(judge(right, &scene(&broken, &broken, &enough, 1)), Ok(()));
+        let little = deployment("a:1", "96Mi", 2);
+        assert!(judge(right, &scene(&broken, &broken, &little, 1)).is_err());
+        let other = deployment("a:2", "128Mi", 2);
+        assert!(judge(right, &scene(&broken, &broken, &other, 1)).is_err());
+    }
+
+    #[test]
+    fn what_did_not_help_is_taken_back_with_a_second_write() {
+        let broken = deployment("a:1", "64Mi", 0);
+        let raised = deployment("a:1", "128Mi", 0);
+        assert_eq!(
+            judge(Right::TakenBack, &scene(&broken, &broken, &broken, 2)),
+            Ok(())
+        );
+        assert!(judge(Right::TakenBack, &scene(&broken, &broken, &raised, 1)).is_err());
+        assert!(judge(Right::TakenBack, &scene(&broken, &broken, &broken, 0)).is_err());
+    }
+
+    #[test]
+    fn left_alone_means_no_write_and_no_change() {
+        let (good, bad) = (deployment("a:1", "64Mi", 2), deployment("a:2", "64Mi", 0));
+        assert_eq!(
+            judge(Right::LeftAlone, &scene(&good, &good, &good, 0)),
+            Ok(())
+        );
+        assert!(judge(Right::LeftAlone, &scene(&good, &good, &good, 1)).is_err());
+        assert!(judge(Right::LeftAlone, &scene(&good, &good, &bad, 0)).is_err());
+    }
+
+    #[test]
+    fn a_node_is_judged_by_what_it_takes() {
+        let node = |cordoned: bool| {
+            let spec = if cordoned {
+                json!({"unschedulable": true})
+            } else {
+                json!({})
+            };
+            json!({"metadata": {"name": "cart"}, "spec": spec})
+        };
+        let (open, shut) = (node(false), node(true));
+        assert_eq!(
+            judge(Right::Cordoned, &scene(&open, &open, &shut, 1)),
+            Ok(())
+        );
+        assert!(judge(Right::Cordoned, &scene(&open, &open, &open, 0)).is_err());
+        assert_eq!(
+            judge(Right::Uncordoned, &scene(&open, &open, &open, 2)),
+            Ok(())
+        );
+        assert!(judge(Right::Uncordoned, &scene(&open, &open, &shut, 1)).is_err());
+    }
+
+    #[test]
+    fn dry_runs_reads_reviews_and_other_users_are_no_writes() {
+        let line = |user: &str, verb: &str, uri: &str, resource: &str| {
+            json!({
+                "stage": "ResponseComplete", "verb": verb, "requestURI": uri,
+                "user": {"username": user}, "responseStatus": {"code": 200},
+                "objectRef": {"resource": resource, "name": "cart"},
+            })
+            .to_string()
+        };
+        let lines = [
+            line(
+                "agent",
+                "patch",
+                "/apis/x?fieldManager=nightshift",
+                "deployments",
+            ),
+            line("agent", "patch", "/apis/x?dryRun=All", "deployments"),
+            line("agent", "get", "/apis/x", "deployments"),
+            line("agent", "create", "/apis/x", "selfsubjectaccessreviews"),
+            line("somebody", "patch", "/apis/x", "deployments"),
+        ];
+        assert_eq!(
+            writes_of("agent", lines.iter().map(String::as_str)),
+            [Write::done("patch", "deployments", "cart")]
+        );
+    }
+}

@@ -1,0 +1,451 @@
+//! Tells the story: what the agent recorded, as it comes, for people as lines and for programs as one
+//! JSON document a line.
+
+use super::judge::Right;
+use crate::journal::Seq;
+use crate::output::{Format, Style, Tone, print};
+use crate::store::{Detail, Filter, Recorded, Store, StoreError};
+use jiff::{SignedDuration, Timestamp};
+use nightshift_core::diagnose::Diagnosis;
+use nightshift_core::engine::Input;
+use nightshift_core::guard::{Rehearsal, Ruling, Verdict};
+use nightshift_core::ids::{ClusterUid, IncidentId};
+use nightshift_core::incident::{Incident, Phase};
+use nightshift_core::record::EntryKind;
+use nightshift_core::world::ObjectRef;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+/// Incidents that are followed at once.
+const FOLLOWED: u32 = 50;
+/// Lines of the journal that are searched for the signal that an incident was opened on.
+const SEARCHED: u64 = 200;
+/// Pieces of evidence that are printed; programs get all.
+const EVIDENCE: usize = 5;
+
+/// One document of `-o json`.
+#[derive(Debug, Serialize)]
+#[serde(tag = "told", rename_all = "snake_case")]
+pub(super) enum Told<'a> {
+    /// The first.
+    Begin {
+        /// Gives the same order of faults again.
+        seed: u64,
+        /// Their names in order.
+        faults: Vec<&'a str>,
+        /// How many times as fast as the wall the cluster's time goes.
+        speed: f64,
+    },
+    /// Something was broken.
+    Broken {
+        /// The fault.
+        fault: &'a str,
+        /// What is wrong, for people.
+        about: &'a str,
+        /// The cluster's time.
+        at: Timestamp,
+    },
+    /// A row of the agent's record.
+    Record {
+        /// The fault that it came after.
+        fault: &'a str,
+        /// Its incident.
+        incident: &'a IncidentId,
+        /// Seconds of the cluster's time since the fault.
+        after_s: f64,
+        /// `opened`: milliseconds of real time from hearing to having it on record. `intent`: from
+        /// the plan to the recorded intent, rehearsal and gates included.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        agent_ms: Option<f64>,
+        /// The row.
+        #[serde(flatten)]
+        row: &'a Recorded,
+    },
+    /// The judge has spoken.
+    Judged {
+        /// The fault.
+        fault: &'a str,
+        /// What is right.
+        expected: &'a str,
+        /// Whether it is so.
+        right: bool,
+        /// What is wrong.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        why: Option<&'a str>,
+    },
+    /// The last.
+    End {
+        /// Endings that are right.
+        right: usize,
+        /// Endings.
+        of: usize,
+        /// Repaired without a person.
+        alone: usize,
+        /// Real seconds.
+        seconds: f64,
+        /// Seconds of the cluster's time.
+        cluster_seconds: f64,
+    },
+}
+
+/// What the agent has on record about one fault.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Progress {
+    /// Incidents on the fault's object, newest last.
+    pub(super) phases: Vec<Phase>,
+    /// Any other that is open.
+    pub(super) others_open: bool,
+}
+
+impl Progress {
+    /// The newest incident on the object is over, or a person has it.
+    pub(super) fn is_ended(&self) -> bool {
+        matches!(self.phases.last(), Some(Phase::Closed | Phase::Waiting))
+    }
+
+    /// Nothing on the object is open.
+    pub(super) fn is_closed(&self) -> bool {
+        self.phases.iter().all(|phase| *phase == Phase::Closed)
+    }
+}
+
+/// Tells.
+#[derive(Debug)]
+pub(super) struct Teller {
+    format: Format,
+    style: Style,
+    speed: f64,
+    /// The fault that is being told.
+    fault: &'static str,
+    since: Timestamp,
+    /// Rows of each incident that are told.
+    told: BTreeMap<IncidentId, usize>,
+    /// Incidents of earlier faults.
+    known: BTreeSet<IncidentId>,
+    planned_at: BTreeMap<IncidentId, Timestamp>,
+}
+
+impl Teller {
+    pub(super) fn new(format: Format, style: Style, speed: f64) -> Self {
+        Self {
+            format,
+            style,
+            speed,
+            fault: "",
+            since: Timestamp::UNIX_EPOCH,
+            told: BTreeMap::new(),
+            known: BTreeSet::new(),
+            planned_at: BTreeMap::new(),
+        }
+    }
+
+    /// A text in a tone, as the terminal takes it.
+    pub(super) fn paint(&self, tone: Tone, text: &str) -> String {
+        self.style.paint(tone, text)
+    }
+
+    /// One document, or its lines for people.
+    pub(super) fn say(&self, told: &Told<'_>, lines: &str) -> io::Result<()> {
+        match self.format {
+            Format::Table => print(lines),
+            Format::Json => print(&(serde_json::to_string(told)? + "\n")),
+            Format::Yaml => {
+                let text = serde_saphyr::to_string(told).map_err(io::Error::other)?;
+                print(&format!("---\n{text}"))
+            }
+        }
+    }
+
+    /// A fault begins: from now on every new row is told with it.
+    pub(super) fn begin(
+        &mut self,
+        number: usize,
+        fault: &'static str,
+        about: &str,
+        at: Timestamp,
+    ) -> io::Result<()> {
+        self.fault = fault;
+        self.since = at;
+        self.known.extend(self.told.keys().cloned());
+        let head = self
+            .style
+            .paint(Tone::Strong, &format!("{number}. {fault}"));
+        self.say(
+            &Told::Broken { fault, about, at },
+            &format!("{head}: {about}\n"),
+        )
+    }
+
+    pub(super) fn judged(&self, right: Right, verdict: &Result<(), String>) -> io::Result<()> {
+        let why = verdict.as_ref().err().map(String::as_str);
+        let told = Told::Judged {
+            fault: self.fault,
+            expected: right.says(),
+            right: why.is_none(),
+            why,
+        };
+        let line = match why {
+            None => self.style.paint(Tone::Good, "judge: right"),
+            Some(_) => self.style.paint(Tone::Bad, "judge: WRONG"),
+        };
+        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+        self.say(
+            &told,
+            &format!(
+                "   {line} ({}){}\n",
+                right.says(),
+                self.style.paint(Tone::Plain, &why)
+            ),
+        )
+    }
+
+    /// Tells every row that is new, and where the incidents on `object` stand.
+    pub(super) async fn follow(
+        &mut self,
+        store: &Store,
+        cluster: &ClusterUid,
+        is_about: impl Fn(&ObjectRef) -> bool,
+    ) -> Result<Progress, TellError> {
+        let filter = Filter {
+            cluster: Some(cluster.clone()),
+            ..Filter::default()
+        };
+        let page = store.incidents(&filter, FOLLOWED, 0).await?;
+        let mut progress = Progress::default();
+        for incident in page.incidents.iter().rev() {
+            if let Some(detail) = store.incident(&incident.id).await? {
+                self.tell(store, &detail).await?;
+            }
+            if self.known.contains(&incident.id) && incident.phase == Phase::Closed {
+                continue;
+            }
+            if is_about(&incident.owner) {
+                progress.phases.push(incident.phase);
+            } else if incident.phase != Phase::Closed {
+                progress.others_open = true;
+            }
+        }
+        Ok(progress)
+    }
+
+    async fn tell(&mut self, store: &Store, detail: &Detail) -> Result<(), TellError> {
+        let id = &detail.incident.id;
+        let told = self.told.get(id).copied().unwrap_or(0);
+        for row in detail.events.iter().skip(told) {
+            let agent_ms = self.agent_ms(store, &detail.incident, row).await?;
+            let after_s = row.at.duration_since(self.since).as_secs_f64();
+            let told = Told::Record {
+                fault: self.fault,
+                incident: id,
+                after_s,
+                agent_ms,
+                row,
+            };
+            self.say(&told, &self.lines(row, after_s, agent_ms))?;
+        }
+        self.told.insert(id.clone(), detail.events.len());
+        Ok(())
+    }
+
+    /// Real time that the agent itself took: see [`Told::Record`].
+    async fn agent_ms(
+        &mut self,
+        store: &Store,
+        incident: &Incident,
+        row: &Recorded,
+    ) -> Result<Option<f64>, StoreError> {
+        let from = match row.entry.kind {
+            EntryKind::Opened => heard_at(store, incident, row.seq).await?,
+            EntryKind::Planned => {
+                self.planned_at.insert(incident.id.clone(), row.at);
+                None
+            }
+            EntryKind::Intent => self.planned_at.remove(&incident.id),
+            EntryKind::WebhookReceived
+            | EntryKind::Suppressed
+            | EntryKind::Rejected
+            | EntryKind::Diagnosed
+            | EntryKind::Reclassified
+            | EntryKind::Merged
+            | EntryKind::Ruled
+            | EntryKind::Result
+            | EntryKind::Checked
+            | EntryKind::Waiting
+            | EntryKind::Resolved
+            | EntryKind::Final
+            | EntryKind::Analysis
+            | EntryKind::KnownGood
+            | EntryKind::Blind => None,
+        };
+        Ok(from.map(|from| row.at.duration_since(from).as_secs_f64() * 1000.0 / self.speed))
+    }
+
+    /// The lines of one row.
+    fn lines(&self, row: &Recorded, after_s: f64, agent_ms: Option<f64>) -> String {
+        let entry = &row.entry;
+        let (word, tone) = match entry.kind {
+            EntryKind::Opened => ("seen", Tone::Strong),
+            EntryKind::Diagnosed => ("cause", Tone::Strong),
+            EntryKind::Planned => ("plan", Tone::Plain),
+            EntryKind::Ruled => ("gates", Tone::Plain),
+            EntryKind::Intent => ("writes", Tone::Strong),
+            EntryKind::Result => ("written", Tone::Good),
+            EntryKind::Checked => ("checked", Tone::Plain),
+            EntryKind::Waiting => ("person", Tone::Warn),
+            EntryKind::Final => ("end", Tone::Good),
+            EntryKind::WebhookReceived => ("alert", Tone::Warn),
+            EntryKind::Resolved => ("resolved", Tone::Dim),
+            EntryKind::Blind => ("blind", Tone::Warn),
+            EntryKind::Reclassified => ("rather", Tone::Plain),
+            EntryKind::Merged => ("merged", Tone::Dim),
+            EntryKind::Suppressed
+            | EntryKind::Rejected
+            | EntryKind::Analysis
+            | EntryKind::KnownGood => return String::new(),
+        };
+        let mut page = Lines {
+            style: self.style,
+            text: String::new(),
+        };
+        let took = match (entry.kind, agent_ms) {
+            (EntryKind::Opened, Some(ms)) => format!(" ({ms:.1} ms real after it was heard)"),
+            (_, Some(ms)) => format!(" ({ms:.1} ms real from plan to intent)"),
+            (_, None) => String::new(),
+        };
+        let text = match entry.kind {
+            EntryKind::Diagnosed => diagnosis(row).map_or_else(
+                || entry.text.clone(),
+                |d| format!("{} ({}), confidence {}", d.class, d.reason, d.confidence),
+            ),
+            _ => entry.text.clone(),
+        };
+        page.line(
+            &format!("{after_s:>7.1} s"),
+            word,
+            tone,
+            &format!("{text}{took}"),
+        );
+        if entry.kind == EntryKind::Diagnosed {
+            page.diagnosis(row);
+        } else if entry.kind == EntryKind::Ruled {
+            page.rulings(row);
+        }
+        page.text
+    }
+}
+
+/// Why the story cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub enum TellError {
+    /// The record cannot be read.
+    #[error("the record cannot be read")]
+    Store(#[from] StoreError),
+    /// Nobody can be told.
+    #[error("standard output cannot be written")]
+    Io(#[from] io::Error),
+}
+
+fn diagnosis(row: &Recorded) -> Option<Diagnosis> {
+    serde_json::from_value(row.entry.body.clone()).ok()
+}
+
+/// When the newest signal about the incident's owner or subject was heard, before it was opened.
+async fn heard_at(
+    store: &Store,
+    incident: &Incident,
+    opened: Seq,
+) -> Result<Option<Timestamp>, StoreError> {
+    let from = Seq(opened.0.saturating_sub(SEARCHED).max(1));
+    let limit = u32::try_from(opened.0.saturating_sub(from.0).saturating_add(1)).unwrap_or(1);
+    let cluster = &incident.fingerprint.cluster;
+    let lines = store.journal(cluster, from, limit).await?;
+    let signals = lines.iter().rev().filter_map(|line| {
+        match serde_json::from_str::<Input>(line.input.get()).ok()? {
+            Input::Signal(signal) => Some(signal),
+            _ => None,
+        }
+    });
+    let about = |object: &ObjectRef| {
+        object.same_name(&incident.owner) || object.same_name(&incident.subject)
+    };
+    Ok(signals
+        .filter(|signal| about(&signal.subject))
+        .map(|signal| signal.heard_at)
+        .next())
+}
+
+struct Lines {
+    style: Style,
+    text: String,
+}
+
+impl Lines {
+    fn line(&mut self, time: &str, word: &str, tone: Tone, text: &str) {
+        let time = self.style.paint(Tone::Dim, time);
+        let word = self.style.paint(tone, &format!("{word:<9}"));
+        let text = self.style.paint(Tone::Plain, text);
+        self.text
+            .push_str(format!("{time}  {word} {text}").trim_end());
+        self.text.push('\n');
+    }
+
+    fn more(&mut self, mark: &str, tone: Tone, text: &str) {
+        self.line("         ", mark, tone, text);
+    }
+
+    fn diagnosis(&mut self, row: &Recorded) {
+        let Some(diagnosis) = diagnosis(row) else {
+            return;
+        };
+        self.more("", Tone::Dim, &diagnosis.path.join(" <- "));
+        for evidence in diagnosis.evidence.iter().take(EVIDENCE) {
+            let source = format!("{:?}", evidence.source).to_lowercase();
+            let tone = if evidence.supports {
+                Tone::Dim
+            } else {
+                Tone::Bad
+            };
+            let text = format!("{source}: {}", evidence.fact);
+            self.more(&format!("  {}", evidence.id), tone, &text);
+        }
+    }
+
+    /// What every gate said: in one line those that pass, and each other one with its reason.
+    fn rulings(&mut self, row: &Recorded) {
+        let body = |key: &str| row.entry.body.get(key).cloned().unwrap_or_default();
+        let rulings: Vec<Ruling> = serde_json::from_value(body("rulings")).unwrap_or_default();
+        let is_pass = |ruling: &&Ruling| ruling.verdict == Verdict::Pass;
+        let passed: Vec<&str> = rulings
+            .iter()
+            .filter(is_pass)
+            .map(|r| r.gate.as_str())
+            .collect();
+        self.more("  pass", Tone::Good, &passed.join(" · "));
+        for ruling in rulings.iter().filter(|ruling| !is_pass(ruling)) {
+            let (word, tone) = match ruling.verdict {
+                Verdict::Deny => ("  deny", Tone::Bad),
+                Verdict::Ask | Verdict::Pass => ("  ask", Tone::Warn),
+            };
+            self.more(word, tone, &format!("{}: {}", ruling.gate, ruling.reason));
+        }
+        let rehearsal: Option<Rehearsal> = serde_json::from_value(body("rehearsal")).ok();
+        let diff = match rehearsal {
+            Some(Rehearsal::Accepted { diff } | Rehearsal::Local { diff, .. }) => diff,
+            Some(
+                Rehearsal::Refused { why } | Rehearsal::Stale { why } | Rehearsal::Failed { why },
+            ) => {
+                vec![why]
+            }
+            None => Vec::new(),
+        };
+        for line in diff {
+            self.more("  diff", Tone::Plain, &line);
+        }
+    }
+}
+
+/// `1m30s` of the cluster's time, for people.
+pub(super) fn length(duration: SignedDuration) -> String {
+    crate::output::age(duration)
+}
