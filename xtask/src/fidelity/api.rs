@@ -9,6 +9,7 @@ mod errors;
 mod lists;
 mod patches;
 mod subresources;
+mod validation;
 mod watches;
 
 use anyhow::Result;
@@ -21,6 +22,7 @@ use super::{Check, joined};
 pub fn checks() -> Vec<Check> {
     joined(&[
         errors::CHECKS,
+        validation::CHECKS,
         lists::CHECKS,
         watches::CHECKS,
         patches::CHECKS,

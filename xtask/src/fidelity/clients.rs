@@ -1,6 +1,7 @@
 //! Clients that people use, as they are: kubectl, client-go, kube-rs.
 
 mod kubectl;
+mod operate;
 mod programs;
 
 use std::io::Write as _;
@@ -13,7 +14,7 @@ use super::{Check, joined};
 
 /// All checks of this group.
 pub fn checks() -> Vec<Check> {
-    joined(&[kubectl::CHECKS, programs::CHECKS])
+    joined(&[kubectl::CHECKS, operate::CHECKS, programs::CHECKS])
 }
 
 /// What a program said and how it ended.

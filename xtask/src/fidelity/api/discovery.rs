@@ -21,9 +21,8 @@ pub(super) const CHECKS: &[Check] = &[
 
 /// An entry of a list by a field.
 fn entry<'l>(list: &'l Value, key: &str, wanted: &str) -> Result<&'l Value> {
-    let items = list.as_array().into_iter().flatten();
+    let mut items = list.as_array().into_iter().flatten();
     items
-        .into_iter()
         .find(|item| item[key] == wanted)
         .with_context(|| format!("no {wanted}"))
 }
