@@ -327,7 +327,10 @@ mod tests {
         let subject = incident("OomKilled", "cart", "cart-1-b");
         let owner = incident("OomKilled", "shop", "cart-1-a");
         assert_eq!(look(std::slice::from_ref(&right), &fault()), Seen::Right);
-        assert!(matches!(look(std::slice::from_ref(&class), &fault()), Seen::Wrong(_)));
+        assert!(matches!(
+            look(std::slice::from_ref(&class), &fault()),
+            Seen::Wrong(_)
+        ));
         assert!(matches!(look(&[subject], &fault()), Seen::Wrong(_)));
         assert_eq!(look(&[owner], &fault()), Seen::Missed);
         assert_eq!(look(&[class, right], &fault()), Seen::Right);
