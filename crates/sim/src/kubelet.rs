@@ -10,6 +10,7 @@ mod admit;
 mod backoff;
 mod config;
 mod container;
+mod crash;
 mod images;
 mod life;
 pub(crate) mod machines;
@@ -19,6 +20,7 @@ mod probe;
 mod report;
 mod run;
 mod spec;
+mod start;
 mod status;
 mod sync;
 
@@ -85,16 +87,15 @@ impl Controller for Kubelets {
             ids::PODS => reconcile_pod(cluster, key),
             ids::NODES => node::reconcile(cluster, key),
             ids::ENDPOINT_SLICES => {
-                let name = match cluster.store.get(key) {
-                    Some(slice) => slice.meta.labels.get(needs::SERVICE_NAME)?.as_str().into(),
+                let name = if let Some(slice) = cluster.store.get(key) {
+                    slice.meta.labels.get(needs::SERVICE_NAME)?.as_str().into()
+                } else {
                     // It is gone with its labels; its name begins with the service's.
-                    None => {
-                        let name = key
-                            .name
-                            .rsplit_once('-')
-                            .map_or(&*key.name, |(name, _)| name);
-                        name.into()
-                    }
+                    let name = key
+                        .name
+                        .rsplit_once('-')
+                        .map_or(&*key.name, |(name, _)| name);
+                    name.into()
                 };
                 cluster.wake_dependents(&(Arc::clone(&key.namespace), name));
                 None
@@ -111,14 +112,12 @@ impl Controller for Kubelets {
 fn reconcile_pod(cluster: &mut Cluster, key: &Key) -> Option<Duration> {
     let stored = cluster.store.get(key).cloned();
     let mut known = cluster.machines.pods.remove(key);
-    if known.as_ref().is_some_and(|pod| {
-        stored
-            .as_ref()
-            .is_none_or(|object| object.meta.uid != pod.uid)
-    }) {
-        if let Some(pod) = known.take() {
-            forget(cluster, &pod);
-        }
+    let other = |pod: &Box<PodRun>| {
+        let same = |object: &Arc<Object>| object.meta.uid == pod.uid;
+        !stored.as_ref().is_some_and(same)
+    };
+    if let Some(pod) = known.take_if(|pod| other(pod)) {
+        forget(cluster, &pod);
     }
     let stored = stored?;
     let mut pod = match known {

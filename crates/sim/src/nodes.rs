@@ -5,7 +5,7 @@ mod system;
 
 use crate::cluster::Cluster;
 use crate::events::{EventType, Reference, Source, micros, seconds};
-use crate::kubelet::machines::Machine;
+use crate::kubelet::machines::{Machine, node_address, pod_network};
 use crate::kubelet::node::{PRESSURES, images, say};
 use crate::object::{Key, Object};
 use crate::quantity::Quantity;
@@ -78,7 +78,7 @@ impl Cluster {
             .iter()
             .map(|(key, value, effect)| json!({"key": key, "value": value, "effect": effect}))
             .collect();
-        let cidr = format!("10.244.{number}.0/24");
+        let cidr = format!("{}.0/24", pod_network(number));
         let mut body = json!({"podCIDR": cidr, "podCIDRs": [cidr]});
         if let (Some(body), false) = (body.as_object_mut(), taints.is_empty()) {
             body.insert("taints".to_owned(), Value::Array(taints));
@@ -123,7 +123,7 @@ impl Cluster {
         created
     }
 
-    fn node_status(&self, name: &str, number: u8, spec: &NodeSpec, memory: i64) -> Value {
+    fn node_status(&self, name: &str, number: u16, spec: &NodeSpec, memory: i64) -> Value {
         let now = seconds(self.now());
         let mut conditions: Vec<Value> = PRESSURES
             .into_iter()
@@ -145,7 +145,7 @@ impl Cluster {
             "allocatable": sum(&left),
             "conditions": conditions,
             "addresses": [
-                {"type": "InternalIP", "address": format!("10.0.0.{number}")},
+                {"type": "InternalIP", "address": node_address(number)},
                 {"type": "Hostname", "address": name},
             ],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},

@@ -230,7 +230,7 @@ impl Scheduler {
 }
 
 fn is_over(pod: &Object) -> bool {
-    let status = pod.fields.get("status").map_or("", |raw| raw.text());
+    let status = pod.fields.get("status").map_or("", Raw::text);
     status.contains("\"phase\":\"Succeeded\"") || status.contains("\"phase\":\"Failed\"")
 }
 
@@ -245,9 +245,12 @@ fn message(unfit: &[Unfit]) -> String {
         .flat_map(|one| &one.reasons)
         .map(String::as_str);
     let why = histogram(reasons);
-    let preemption = histogram(unfit.iter().map(|one| match one.others_in_the_way {
-        true => "No preemption victims found for incoming pod",
-        false => "Preemption is not helpful for scheduling",
+    let preemption = histogram(unfit.iter().map(|one| {
+        if one.others_in_the_way {
+            "No preemption victims found for incoming pod"
+        } else {
+            "Preemption is not helpful for scheduling"
+        }
     }));
     format!(
         "0/{all} nodes are available: {why}. no new claims to deallocate, preemption: \
@@ -340,7 +343,7 @@ impl Cluster {
         let condition = json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null});
         let status = with_condition(&old, condition, self.now());
         let mut pod = Object::clone(&old);
-        let text = old.fields.get("spec").map_or("{}", |raw| raw.text());
+        let text = old.fields.get("spec").map_or("{}", Raw::text);
         let placed = with_node(text, node);
         let placed =
             placed.ok_or_else(|| Status::new(Reason::InternalError, "spec is no object"))?;

@@ -114,9 +114,10 @@ fn serve(flags: &Flags<'_>) -> Behaviour {
         .next()
         .and_then(|port| port.parse().ok());
     let never = Seconds(Duration::MAX);
-    let ready_after = match flags.has("unready") {
-        true => never,
-        false => flags.duration("ready-after").unwrap_or_default(),
+    let ready_after = if flags.has("unready") {
+        never
+    } else {
+        flags.duration("ready-after").unwrap_or_default()
     };
     let exit = flags
         .duration("crash-after")

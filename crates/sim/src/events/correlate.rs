@@ -140,9 +140,10 @@ impl FromOne {
                     Some((at, message)) => !merged && at == path && message == said.message,
                 }
         };
-        let message = match merged {
-            true => format!("(combined from similar events): {}", said.message),
-            false => said.message.to_owned(),
+        let message = if merged {
+            format!("(combined from similar events): {}", said.message)
+        } else {
+            said.message.to_owned()
         };
         if let Some(seen) = self.seen.iter_mut().find(same) {
             seen.count = seen.count.saturating_add(1);

@@ -119,7 +119,7 @@ impl Instance {
         let lines = self.lines(at);
         let surplus = lines.len().saturating_sub(MESSAGE_LINES);
         let last = lines.iter().skip(surplus);
-        let text: String = last.map(|line| format!("{}\n", line.text)).collect();
+        let text: String = last.flat_map(|line| [line.text.as_str(), "\n"]).collect();
         let cut = text.len().saturating_sub(MESSAGE_BYTES);
         let cut = (cut..=text.len()).find(|at| text.is_char_boundary(*at));
         text.get(cut.unwrap_or(0)..).unwrap_or_default().to_owned()

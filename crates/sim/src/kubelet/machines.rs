@@ -22,7 +22,7 @@ pub(crate) struct Machines {
     /// Which pods need a service.
     pub(crate) dependents: BTreeMap<Service, BTreeSet<Key>>,
     /// How many machines there have been.
-    pub(crate) count: u8,
+    pub(crate) count: u16,
 }
 
 /// Namespace and name of a service.
@@ -32,7 +32,7 @@ pub(crate) type Service = (Arc<str>, Arc<str>);
 #[derive(Debug)]
 pub(crate) struct Machine {
     /// Its place in the order of machines; decides on its addresses.
-    pub(crate) number: u8,
+    pub(crate) number: u16,
     /// Since when its kubelet is stopped.
     pub(crate) silent_since: Option<Timestamp>,
     /// Images that it has.
@@ -59,7 +59,7 @@ pub enum Pressure {
 }
 
 impl Machine {
-    pub(crate) fn new(number: u8) -> Self {
+    pub(crate) fn new(number: u16) -> Self {
         Self {
             number,
             silent_since: None,
@@ -74,14 +74,23 @@ impl Machine {
     }
 }
 
+/// The address of a node by its number.
+pub(crate) fn node_address(number: u16) -> String {
+    let [high, low] = number.to_be_bytes();
+    format!("10.0.{high}.{low}")
+}
+
+/// The first three parts of the addresses of a node's pods. (3,000 nodes have their own.)
+pub(crate) fn pod_network(number: u16) -> String {
+    let [high, low] = number.to_be_bytes();
+    format!("10.{}.{low}", 244_u8.wrapping_add(high % 12))
+}
+
 impl Machines {
     /// A node's address; empty for one that is not known.
     pub(crate) fn address(&self, node: &str) -> Arc<str> {
         let machine = self.nodes.get(node);
-        machine.map_or_else(
-            || "".into(),
-            |machine| format!("10.0.0.{}", machine.number).into(),
-        )
+        machine.map_or_else(|| "".into(), |machine| node_address(machine.number).into())
     }
 
     /// Is its kubelet at work?
@@ -102,7 +111,7 @@ impl Machines {
             .filter_map(|key| self.pods.get(key).map(|pod| &*pod.ip))
             .collect();
         for _ in 0..u8::MAX {
-            let ip = format!("10.244.{}.{}", machine.number, machine.next_ip);
+            let ip = format!("{}.{}", pod_network(machine.number), machine.next_ip);
             machine.next_ip = if machine.next_ip >= 254 {
                 2
             } else {

@@ -312,11 +312,11 @@ fn evict_pod(cluster: &mut Cluster, pod: &mut PodRun, pressure: Pressure, now: T
                     .get("memory")
                     .and_then(Value::as_str)
                     .unwrap_or("0");
-                message.push_str(&format!(
-                    "Container {} was using {}Ki, request is {asked}, has larger consumption of memory. ",
-                    spec.name,
-                    used >> 10
-                ));
+                let used = used >> 10;
+                let name = &spec.name;
+                message = format!(
+                    "{message}Container {name} was using {used}Ki, request is {asked}, has larger consumption of memory. "
+                );
             }
         }
     }

@@ -74,9 +74,9 @@ impl PodRun {
         } else {
             Arc::clone(&self.ip)
         };
-        let ips = |ip: &Arc<str>| match ip.is_empty() {
-            true => Vec::new(),
-            false => vec![Ip { ip: Arc::clone(ip) }],
+        let ips = |ip: &Arc<str>| {
+            let ip = Some(Arc::clone(ip)).filter(|ip| !ip.is_empty());
+            ip.into_iter().map(|ip| Ip { ip }).collect()
         };
         PodStatus {
             phase: self.phase,
@@ -267,7 +267,7 @@ fn container(spec: &Container, run: &ContainerRun) -> ContainerStatus {
         started: run.started && run.is_running(),
         allocated_resources: if made { requests } else { Map::new() },
         resources: if made {
-            super::status::resources(&spec.resources)
+            Some(super::status::resources(&spec.resources))
         } else {
             None
         },

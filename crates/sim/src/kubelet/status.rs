@@ -195,12 +195,12 @@ pub(super) fn foreign(pod: &Object) -> Vec<Condition> {
 }
 
 /// `resources` of a container's status.
-pub(super) fn resources(spec: &super::spec::Resources) -> Option<Value> {
+pub(super) fn resources(spec: &super::spec::Resources) -> Value {
     let mut result = Map::new();
     for (name, map) in [("limits", &spec.limits), ("requests", &spec.requests)] {
         if !map.is_empty() {
             result.insert(name.to_owned(), json!(map));
         }
     }
-    Some(Value::Object(result))
+    Value::Object(result)
 }

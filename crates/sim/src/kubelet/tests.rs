@@ -581,3 +581,35 @@ fn the_same_seed_gives_the_same_history() {
     };
     assert_eq!(history(), history());
 }
+
+/// Not a test of speed (which `cargo xtask bench sim` measures) but of what is done: nothing
+/// happens to a thousand healthy pods in a day, and little to ten that crash.
+#[test]
+fn a_day_of_healthy_pods_is_free_and_a_crash_loop_costs_its_transitions() {
+    let mut cluster = Cluster::new(1, "2026-01-01T00:00:00Z".parse().unwrap());
+    for n in 0..10 {
+        let roomy = NodeSpec::default();
+        cluster.add_node(&format!("n{n}"), &roomy).unwrap();
+    }
+    for n in 0..210 {
+        let args = if n < 200 {
+            json!([])
+        } else {
+            json!(["-crash-after", "5s"])
+        };
+        let probe = json!({"httpGet": {"path": "/readyz", "port": 8080}});
+        let pod = json!({"metadata": {"name": format!("p{n}"), "namespace": "shop"}, "spec": {
+            "containers": [{"name": "main", "image": "img.test/app:1", "args": args,
+                            "readinessProbe": probe, "livenessProbe": probe}]}});
+        cluster
+            .create(ids::PODS, Object::from_value(pod).unwrap())
+            .unwrap();
+    }
+    cluster.pass(Duration::from_mins(5));
+    let settled = cluster.store.revision();
+    cluster.pass(Duration::from_hours(24));
+    let written = cluster.store.revision() - settled;
+    // Ten loops of about six minutes with some fifteen writes each, ten nodes' heartbeats, and
+    // the end of the Events.
+    assert!(written < 60_000, "{written}");
+}

@@ -62,7 +62,7 @@ impl Cluster {
             "metadata": {"name": "kubernetes", "namespace": "default",
                          "labels": {"kubernetes.io/service-name": "kubernetes"}},
             "addressType": "IPv4",
-            "endpoints": [{"addresses": ["10.0.0.254"], "conditions": {"ready": true}}],
+            "endpoints": [{"addresses": ["10.1.0.1"], "conditions": {"ready": true}}],
             "ports": [{"name": "https", "port": 6443, "protocol": "TCP"}],
         });
         self.create_system(ids::ENDPOINT_SLICES, slice);

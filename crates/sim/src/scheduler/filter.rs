@@ -247,7 +247,8 @@ impl<'a> Wanted<'a> {
             .near
             .iter()
             .all(|one| one.term.means(&self.info.namespace, self.info));
-        if !self.near.iter().all(in_one) && !(nobody && itself) {
+        let first = nobody && itself;
+        if !first && !self.near.iter().all(in_one) {
             return Err(Unfit::for_good("node(s) didn't match pod affinity rules"));
         }
         if self.far.iter().any(in_one) {

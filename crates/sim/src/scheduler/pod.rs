@@ -28,6 +28,7 @@ pub(super) struct Spec {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[expect(clippy::struct_field_names, reason = "the fields of core/v1 Affinity")]
 pub(super) struct Affinity {
     pub(super) node_affinity: NodeAffinity,
     pub(super) pod_affinity: PodAffinity,
