@@ -37,10 +37,10 @@ pub fn create(
     defaults::fill(resource, &mut object);
     patch::track(&row, None, &mut object, writer);
     admit(cluster, resource, &mut object)?;
-    let known = object.meta.clone();
+    let given = Arc::clone(&object.meta.name);
     validate::create(resource, &row, &object)?;
     cluster.prepare(resource, &mut object)?;
-    if known.name != object.meta.name {
+    if given != object.meta.name {
         // A generated name fills the namespace's label too.
         defaults::fill(resource, &mut object);
     }

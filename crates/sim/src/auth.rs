@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-pub use bootstrap::{bootstrap, role_names};
+pub use bootstrap::bootstrap;
 pub use escalation::check_escalation;
 pub use rbac::{Decision, authorize};
 pub use review::{Reviewer, review};
@@ -246,7 +246,7 @@ pub fn require(store: &Store, user: &User, wish: &Attributes<'_>) -> Result<Deci
 }
 
 /// Who somebody acts as, by the headers `Impersonate-User` and `Impersonate-Group`; 403 when they may
-/// not. Groups alone are a 400... as without a user there is nobody to be.
+/// not, 500 (as the real server answers) when groups are named and no user.
 pub fn impersonate(
     store: &Store,
     user: &User,

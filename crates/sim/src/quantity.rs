@@ -15,7 +15,7 @@ const MAX_LEN: usize = 64;
 /// Largest power of ten that is read as an exponent.
 const MAX_EXPONENT: u32 = 18;
 
-/// An amount. Compared and hashed by its value; the way it is written is remembered.
+/// An amount. Compared by its value; the way it is written is remembered.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Quantity {
     nano: i128,

@@ -145,8 +145,9 @@ fn priority(cluster: &Cluster, pod: &Object, spec: &mut Fields) -> Result<(), St
     }
     let given = spec.get("priority").and_then(Value::as_i64);
     if given.is_some_and(|given| given != value) {
-        let why = "the integer value of priority must not be provided in pod spec; priority admission controller computed 0 from the given PriorityClass name";
-        let why = why.replace("computed 0", &format!("computed {value}"));
+        let why = format!(
+            "the integer value of priority must not be provided in pod spec; priority admission controller computed {value} from the given PriorityClass name"
+        );
         return Err(refused(cluster, pod, &why));
     }
     spec.insert("priority".to_owned(), json!(value));

@@ -10,19 +10,10 @@ use serde_json::{Value, json};
 const READ: [&str; 3] = ["get", "list", "watch"];
 const WRITE: [&str; 5] = ["create", "delete", "deletecollection", "patch", "update"];
 
-/// The names of the roles that are there from the start.
-pub fn role_names() -> Vec<String> {
-    let roles = bootstrap().into_iter();
-    roles
-        .filter(|(resource, _)| *resource == ids::CLUSTER_ROLES)
-        .map(|(_, object)| object.meta.name.to_string())
-        .collect()
-}
-
 /// The objects that are there from the start.
 pub fn bootstrap() -> Vec<(ResourceId, Object)> {
     let everybody = [AUTHENTICATED, UNAUTHENTICATED];
-    let mut values = vec![
+    let values = [
         role("cluster-admin", &[], cluster_admin()),
         role("system:discovery", &[], discovery()),
         role("system:public-info-viewer", &[], public_info()),
@@ -47,7 +38,7 @@ pub fn bootstrap() -> Vec<(ResourceId, Object)> {
             &["system:serviceaccounts"],
         ),
     ];
-    let made = values.drain(..);
+    let made = values.into_iter();
     made.filter_map(|(resource, value)| Some((resource, Object::from_value(value).ok()?)))
         .collect()
 }

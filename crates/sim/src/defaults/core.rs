@@ -173,7 +173,7 @@ pub(super) fn volume(spec: &mut Fields) {
 }
 
 pub(super) fn network_policy(spec: &mut Fields) {
-    for (list, _) in [("ingress", "from"), ("egress", "to")] {
+    for list in ["ingress", "egress"] {
         for rule in each(spec, list) {
             for port in each(rule, "ports") {
                 or(port, "protocol", json!("TCP"));
