@@ -542,7 +542,8 @@ fn a_stopped_kubelet_reports_nothing_until_it_works_again() {
     world.pass(5);
     let before = world.0.last_heartbeat("n1").unwrap();
     world.0.set_kubelet("n1", false);
-    world.pass(60);
+    // Less than the grace after which its pods have to leave.
+    world.pass(40);
     assert_eq!(world.main()["restartCount"], 0);
     assert!(crate::events::passed(before, world.0.last_heartbeat("n1").unwrap()).as_secs() < 10);
     assert!(world.0.logs(&key("it"), "main", false).is_err());
