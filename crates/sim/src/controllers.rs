@@ -13,6 +13,7 @@ mod namespaces;
 mod nodes;
 mod placement;
 mod pods;
+mod quota;
 mod replicaset;
 mod revisions;
 mod statefulset;
@@ -72,6 +73,7 @@ fn manager() -> Vec<Box<dyn Controller>> {
         Box::<disruption::Disruption>::default(),
         Box::<volumes::Volumes>::default(),
         Box::<nodes::Nodes>::default(),
+        Box::<quota::Quotas>::default(),
         Box::<namespaces::Namespaces>::default(),
         Box::<garbage::GarbageCollector>::default(),
     ]

@@ -1,8 +1,11 @@
 //! What several controllers need: selectors, conditions, parts of a number, templates.
 
+use crate::admission;
 use crate::cluster::Cluster;
 use crate::object::{Key, Object};
+use crate::patch::Writer;
 use crate::resources::ResourceId;
+use crate::status::Status;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -230,6 +233,21 @@ fn sorted(value: &Value) -> Value {
         Value::Array(list) => Value::Array(list.iter().map(sorted).collect()),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
     }
+}
+
+/// Creates an object the way of any request: with defaults, admission and quota.
+pub(super) fn create(
+    cluster: &mut Cluster,
+    resource: ResourceId,
+    object: Object,
+) -> Result<Arc<Object>, Status> {
+    let writer = Writer {
+        manager: "kube-controller-manager",
+        subresource: "",
+        applied: false,
+        now: cluster.now_seconds(),
+    };
+    admission::create(cluster, resource, object, &writer, false)
 }
 
 /// Did anything but the status change?

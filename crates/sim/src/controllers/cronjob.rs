@@ -6,7 +6,7 @@
 mod schedule;
 
 use super::Controller;
-use super::common::{Condition, condition, controller_key, more_than_status, until};
+use super::common::{Condition, condition, controller_key, create, more_than_status, until};
 use super::events;
 use crate::cluster::{Cluster, Todo, later};
 use crate::object::{Key, Object};
@@ -250,7 +250,8 @@ impl Look<'_> {
                 }
             }
         }
-        match self.cluster.create(ids::JOBS, self.draft(time)) {
+        let job = self.draft(time);
+        match create(self.cluster, ids::JOBS, job) {
             Ok(job) => {
                 let message = format!("Created job {}", job.meta.name);
                 let object = &self.object;

@@ -1,6 +1,6 @@
 //! What controllers need to know of a pod, and how they make and end one.
 
-use super::common::Selector;
+use super::common::{self, Selector};
 use super::events;
 use crate::cluster::Cluster;
 use crate::object::{Key, Object};
@@ -208,7 +208,7 @@ pub(super) fn create(
     owner: &Object,
     pod: Object,
 ) -> Result<Arc<Object>, Status> {
-    match cluster.create(ids::PODS, pod) {
+    match common::create(cluster, ids::PODS, pod) {
         Ok(pod) => {
             let message = format!("Created pod: {}", pod.meta.name);
             events::normal(cluster, component, owner, "SuccessfulCreate", &message);

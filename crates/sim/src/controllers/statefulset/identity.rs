@@ -1,6 +1,7 @@
 //! The pods of a StatefulSet: their numbers, names and claims.
 
 use super::{COMPONENT, Look, REVISION_LABEL, Refused};
+use crate::controllers::common::create;
 use crate::controllers::events;
 use crate::controllers::pods::{self, Pod};
 use crate::object::{Key, Object};
@@ -22,7 +23,7 @@ impl Look<'_> {
         let pod = self.draft(ordinal);
         let set = self.object.meta.name.to_string();
         let name = pod.meta.name.to_string();
-        match self.cluster.create(ids::PODS, pod) {
+        match create(self.cluster, ids::PODS, pod) {
             Ok(_) => {
                 let message = format!("Create Pod {name} in StatefulSet {set} successful");
                 events::normal(
@@ -165,7 +166,7 @@ impl Look<'_> {
                 "Claim {} Pod {set}-{ordinal} in StatefulSet {set}",
                 key.name
             );
-            match self.cluster.create(ids::PERSISTENT_VOLUME_CLAIMS, claim) {
+            match create(self.cluster, ids::PERSISTENT_VOLUME_CLAIMS, claim) {
                 Ok(_) => {
                     let message = format!("Create {what} success");
                     let object = &self.object;

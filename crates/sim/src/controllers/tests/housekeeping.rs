@@ -205,6 +205,35 @@ fn a_claim_of_a_class_that_waits_is_made_a_volume_when_a_pod_is_placed() {
     );
 }
 
+#[test]
+fn a_quota_says_what_is_used_and_what_is_refused_is_told_and_tried_again() {
+    let mut world = World::new();
+    world.pass(1);
+    let quota =
+        json!({"metadata": {"name": "q", "namespace": "a"}, "spec": {"hard": {"pods": "2"}}});
+    let quota = world.create(ids::RESOURCE_QUOTAS, quota);
+    let set = world.create(ids::REPLICA_SETS, workload("web", 3, "good"));
+    world.pass(5);
+    assert_eq!(
+        world.get(&quota)["status"],
+        json!({"hard": {"pods": "2"}, "used": {"pods": "2"}})
+    );
+    assert_eq!(world.get(&set)["status"]["availableReplicas"], 2);
+    assert_eq!(world.reason(&set, "ReplicaFailure"), "FailedCreate");
+    let refused = world.said("FailedCreate");
+    assert!(
+        refused[0].starts_with("Error creating: pods \"web-"),
+        "{refused:?}"
+    );
+    assert!(refused[0].ends_with(
+        "is forbidden: exceeded quota: q, requested: pods=1, used: pods=2, limited: pods=2"
+    ));
+    world.spec(&quota, |spec| spec["hard"]["pods"] = json!("3"));
+    world.pass(60);
+    assert_eq!(world.get(&set)["status"]["availableReplicas"], 3);
+    assert_eq!(world.reason(&set, "ReplicaFailure"), "");
+}
+
 fn service(more: &Value) -> Value {
     let mut value = json!({
         "metadata": {"name": "web", "namespace": "a"},
