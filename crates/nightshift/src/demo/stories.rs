@@ -33,7 +33,7 @@ async fn every_ending_is_right() {
         agent_off: false,
         format: crate::output::Format::Table,
     };
-    let is_right = super::run(&options, &nightshift_cluster::SystemClock).await;
+    let is_right = super::run(&options, &nightshift_cluster::SystemClock::default()).await;
     assert!(is_right.unwrap());
 }
 

@@ -177,7 +177,7 @@ impl World {
                 }
                 Err(refused(whole.code, value["message"].to_string()))
             }
-            Answer::Watch(_) | Answer::Advance(_) => {
+            Answer::Watch(_) | Answer::Log(_) | Answer::Advance(_) => {
                 Err(refused(500, "that was not asked for".to_owned()))
             }
         }
