@@ -112,7 +112,7 @@ impl Controller for Kubelets {
 fn reconcile_pod(cluster: &mut Cluster, key: &Key) -> Option<Duration> {
     let stored = cluster.store.get(key).cloned();
     let mut known = cluster.machines.pods.remove(key);
-    let other = |pod: &Box<PodRun>| {
+    let other = |pod: &PodRun| {
         let same = |object: &Arc<Object>| object.meta.uid == pod.uid;
         !stored.as_ref().is_some_and(same)
     };

@@ -266,7 +266,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn qos(resources: Value) -> &'static str {
+    fn qos(resources: &Value) -> &'static str {
         let spec = json!({"containers": [{"name": "a", "resources": resources}]});
         let spec: PodSpec = serde_json::from_value(spec).unwrap();
         spec.qos()
@@ -274,11 +274,11 @@ mod tests {
 
     #[test]
     fn the_quality_of_service_comes_from_requests_and_limits() {
-        assert_eq!(qos(json!({})), "BestEffort");
-        assert_eq!(qos(json!({"requests": {"cpu": "1"}})), "Burstable");
+        assert_eq!(qos(&json!({})), "BestEffort");
+        assert_eq!(qos(&json!({"requests": {"cpu": "1"}})), "Burstable");
         let both = json!({"cpu": "1", "memory": "1Gi"});
-        assert_eq!(qos(json!({"limits": both})), "Guaranteed");
+        assert_eq!(qos(&json!({"limits": both})), "Guaranteed");
         let less = json!({"cpu": "500m", "memory": "1Gi"});
-        assert_eq!(qos(json!({"limits": both, "requests": less})), "Burstable");
+        assert_eq!(qos(&json!({"limits": both, "requests": less})), "Burstable");
     }
 }

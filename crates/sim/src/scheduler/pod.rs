@@ -132,6 +132,10 @@ struct Resources {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the fields of core/v1 ContainerPort"
+)]
 struct Port {
     host_port: u16,
     container_port: u16,
