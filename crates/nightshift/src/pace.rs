@@ -40,7 +40,7 @@ mod tests {
         let clock = PacedClock(Arc::new(Pace::new(speed, start)));
         clock.sleep(Duration::from_secs(30)).await;
         assert!(clock.now() >= start + Duration::from_secs(30));
-        let limit = clock.limit(Duration::from_secs(3_600));
+        let limit = clock.limit(Duration::from_hours(1));
         tokio::select! {
             () = limit => panic!("an hour went by"),
             () = clock.sleep(Duration::from_secs(30)) => {}

@@ -61,6 +61,7 @@ pub(crate) mod event {
     }
 
     /// A notice where nobody else is told: a repair is news, a hand-over waits for somebody.
+    #[expect(clippy::cognitive_complexity, reason = "what the log macros become")]
     pub(crate) fn notice(notice: &Notice) {
         let (incident, key) = (notice.incident.as_str(), notice.key.as_str());
         let (title, text) = (notice.title.as_str(), notice.text.as_str());

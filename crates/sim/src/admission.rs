@@ -171,6 +171,7 @@ mod tests {
         cluster
     }
 
+    #[expect(clippy::unwrap_in_result, reason = "the object is the test's own")]
     fn make(cluster: &mut Cluster, resource: ResourceId, value: Value) -> Result<Value, String> {
         let object = Object::from_value(value).unwrap();
         create(cluster, resource, object, &writer(), false)
@@ -178,6 +179,10 @@ mod tests {
             .map_err(|status| status.message)
     }
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a test hands in what it has just written"
+    )]
     fn pod(name: &str, resources: Value) -> Value {
         json!({"metadata": {"name": name, "namespace": "n"}, "spec": {"containers": [
             {"name": "main", "image": "img.test/app:1", "resources": resources}]}})

@@ -362,6 +362,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one table of wishes")]
     fn rules_say_what_may_be_done() {
         let rules = json!([
             {"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods", "pods/log"]},

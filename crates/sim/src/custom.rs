@@ -13,14 +13,14 @@ use std::sync::Arc;
 #[serde(default)]
 pub(crate) struct Spec {
     group: String,
-    names: Names,
+    names: Naming,
     scope: String,
     versions: Vec<Version>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Names {
+struct Naming {
     plural: String,
     singular: String,
     kind: String,

@@ -150,7 +150,8 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, LoadError> {
         // A link could lead back into its own folder.
         if path.is_symlink() {
             continue;
-        } else if path.is_dir() {
+        }
+        if path.is_dir() {
             found.extend(files(&path)?);
         } else if matches!(extension, Some("yaml" | "yml" | "json")) {
             found.push(path);

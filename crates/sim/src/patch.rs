@@ -103,7 +103,7 @@ pub fn patched(
             )));
         }
         (PatchKind::Strategic, Value::Object(patch), Value::Object(target)) => {
-            strategic::merge(target, patch, schema_of(row)).map_err(strategic_error)?;
+            strategic::merge(target, patch, schema_of(row)).map_err(|why| strategic_error(&why))?;
         }
         (_, patch @ Value::Object(_), value) => json_patch::merge(value, &patch),
         (_, other, _) => {
@@ -265,7 +265,7 @@ fn rejected() -> Status {
     Status::new(Reason::Invalid, message).with_details(Details::default())
 }
 
-fn strategic_error(why: strategic::BadPatch) -> Status {
+fn strategic_error(why: &strategic::BadPatch) -> Status {
     use strategic::BadPatch;
     match why {
         BadPatch::PrimitiveList | BadPatch::RetainKeys | BadPatch::Order => {
@@ -323,6 +323,10 @@ mod tests {
         Resources::default().get(resource).clone()
     }
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a test hands in what it has just written"
+    )]
     fn map(data: Value) -> Value {
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one", "namespace": "n"}, "data": data})
     }

@@ -204,9 +204,8 @@ impl Loaded {
                      itself."
                 );
                 for (kind, count) in left_out {
-                    text.push_str(&format!(
-                        "\nLeft out, because their kind is not served: {count} {kind}."
-                    ));
+                    text.push_str("\nLeft out, because their kind is not served: ");
+                    text.push_str(&format_args!("{count} {kind}.").to_string());
                 }
                 text
             }

@@ -12,6 +12,7 @@ pub(super) enum Target {
     /// A Deployment of the shop.
     Deployment(&'static str),
     /// A StatefulSet of the shop.
+    #[cfg(test)]
     StatefulSet(&'static str),
     /// A node.
     Node(&'static str),
@@ -22,6 +23,7 @@ impl Target {
     pub(super) fn path(self) -> String {
         match self {
             Self::Deployment(name) => format!("/apis/apps/v1/namespaces/{SHOP}/deployments/{name}"),
+            #[cfg(test)]
             Self::StatefulSet(name) => {
                 format!("/apis/apps/v1/namespaces/{SHOP}/statefulsets/{name}")
             }
@@ -32,7 +34,9 @@ impl Target {
     /// Its name.
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Deployment(name) | Self::StatefulSet(name) | Self::Node(name) => name,
+            Self::Deployment(name) | Self::Node(name) => name,
+            #[cfg(test)]
+            Self::StatefulSet(name) => name,
         }
     }
 }

@@ -59,7 +59,7 @@ async fn with_the_agent_off_every_ending_is_wrong() {
 async fn recommend_writes_nothing() {
     let stage = Stage::start(RECOMMEND).await;
     for fault in faults::all() {
-        stage.carry_out(&fault.deeds).await;
+        stage.carry_out(&fault.deeds);
         if fault.right != Right::LeftAlone {
             stage.await_phase(fault.target.name(), "waiting").await;
         }
@@ -73,9 +73,7 @@ async fn recommend_writes_nothing() {
 async fn a_healthy_rolling_update_opens_nothing() {
     let stage = Stage::start(AUTO).await;
     for version in ["1.10", "1.11"] {
-        stage
-            .carry_out(&[image("cart", &format!("shop.test/cart:{version}"))])
-            .await;
+        stage.carry_out(&[image("cart", &format!("shop.test/cart:{version}"))]);
         stage.pass(Duration::from_mins(3)).await;
     }
     assert_eq!(stage.incidents().await, Vec::<String>::new());
@@ -89,7 +87,7 @@ async fn a_paused_rollout_is_left_alone() {
     let pause = json!({"spec": {"paused": true}});
     let pause = Deed::Patch(Target::Deployment("catalog"), pause);
     let broken = image("catalog", "shop.test/catalog:1.5-rc");
-    stage.carry_out(&[broken, pause]).await;
+    stage.carry_out(&[broken, pause]);
     stage.keeps_off("catalog").await;
 }
 
@@ -113,9 +111,7 @@ async fn a_workload_of_a_custom_resource_asks() {
         "controller": true,
     }]}});
     let owned = Deed::Patch(Target::Deployment("catalog"), owner);
-    stage
-        .carry_out(&[owned, image("catalog", "shop.test/catalog:1.5-rc")])
-        .await;
+    stage.carry_out(&[owned, image("catalog", "shop.test/catalog:1.5-rc")]);
     stage.keeps_off("shop").await;
 }
 
@@ -130,9 +126,7 @@ async fn a_pod_under_two_budgets_is_not_deleted() {
     }));
     let container = json!({"name": "orders-db", "image": "shop.test/orders-db:nowhere"});
     let patch = json!({"spec": {"template": {"spec": {"containers": [container]}}}});
-    stage
-        .carry_out(&[Deed::Patch(Target::StatefulSet("orders-db"), patch)])
-        .await;
+    stage.carry_out(&[Deed::Patch(Target::StatefulSet("orders-db"), patch)]);
     stage.await_phase("orders-db", "waiting").await;
     stage.pass(Duration::from_mins(2)).await;
     let writes = stage.writes();
@@ -166,13 +160,11 @@ async fn an_api_server_that_goes_away_delays_the_repair_and_nothing_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn silent_connections_are_blind_and_close_nothing() {
     let stage = Stage::start(RECOMMEND).await;
-    stage.carry_out(&fault("image_not_found").deeds).await;
+    stage.carry_out(&fault("image_not_found").deeds);
     stage.await_phase("catalog", "waiting").await;
     stage.way(Way::Silent);
     stage.await_blind().await;
-    stage
-        .carry_out(&[image("catalog", "shop.test/catalog:1.4")])
-        .await;
+    stage.carry_out(&[image("catalog", "shop.test/catalog:1.4")]);
     stage.pass(Duration::from_mins(5)).await;
     assert_eq!(stage.phases("catalog").await, ["waiting"]);
     stage.way(Way::Open);

@@ -19,7 +19,7 @@ const PATIENCE: SignedDuration = SignedDuration::from_mins(30);
 /// With the agent off nothing will come.
 const PATIENCE_OFF: SignedDuration = SignedDuration::from_mins(5);
 /// After a hand-over it is watched for so long that nothing is written after all.
-const HANDS_OFF: Duration = Duration::from_secs(60);
+const HANDS_OFF: Duration = Duration::from_mins(1);
 /// Between two looks at the record, in real time.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 

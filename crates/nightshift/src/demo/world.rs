@@ -1,6 +1,11 @@
 //! The simulated cluster as the demo handles it: people and machines do something to it, and the
 //! judge reads it. Nothing of the agent comes near.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a field that a JSON value lacks is null"
+)]
+
 use super::door::Door;
 use super::faults::{Deed, SHOP, Target};
 use super::judge::{Write, writes_of};

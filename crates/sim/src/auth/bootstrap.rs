@@ -14,20 +14,20 @@ const WRITE: [&str; 5] = ["create", "delete", "deletecollection", "patch", "upda
 pub fn bootstrap() -> Vec<(ResourceId, Object)> {
     let everybody = [AUTHENTICATED, UNAUTHENTICATED];
     let values = [
-        role("cluster-admin", &[], cluster_admin()),
-        role("system:discovery", &[], discovery()),
-        role("system:public-info-viewer", &[], public_info()),
-        role("system:basic-user", &[], basic_user()),
-        role("system:service-account-issuer-discovery", &[], issuer()),
+        role("cluster-admin", &[], &cluster_admin()),
+        role("system:discovery", &[], &discovery()),
+        role("system:public-info-viewer", &[], &public_info()),
+        role("system:basic-user", &[], &basic_user()),
+        role("system:service-account-issuer-discovery", &[], &issuer()),
         aggregate("admin", "admin", &[]),
         aggregate("edit", "edit", &["admin"]),
         aggregate("view", "view", &["edit"]),
-        role("system:aggregate-to-admin", &["admin"], admin()),
-        role("system:aggregate-to-edit", &["edit", "admin"], edit()),
+        role("system:aggregate-to-admin", &["admin"], &admin()),
+        role("system:aggregate-to-edit", &["edit", "admin"], &edit()),
         role(
             "system:aggregate-to-view",
             &["view", "edit", "admin"],
-            view(),
+            &view(),
         ),
         binding("cluster-admin", &[MASTERS]),
         binding("system:discovery", &[AUTHENTICATED]),
@@ -60,7 +60,7 @@ fn metadata(name: &str, wholes: &[&str]) -> Value {
 }
 
 /// A role that is part of others.
-fn role(name: &str, wholes: &[&str], rules: Value) -> (ResourceId, Value) {
+fn role(name: &str, wholes: &[&str], rules: &Value) -> (ResourceId, Value) {
     let object = json!({"metadata": metadata(name, wholes), "rules": rules});
     (ids::CLUSTER_ROLES, object)
 }

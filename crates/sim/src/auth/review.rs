@@ -217,6 +217,10 @@ mod tests {
     use super::*;
     use crate::auth::tests::{cluster, start};
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a test hands in what it has just written"
+    )]
     fn ask(kind: &str, user: &User, spec: Value) -> Result<Value, Status> {
         let cluster = cluster(Vec::new());
         let mut tokens = Tokens::default();

@@ -89,7 +89,7 @@ mod tests {
         let read = |text| Seconds::parse(text).map(|one| one.0);
         assert_eq!(read("1m30s"), Some(Duration::from_secs(90)));
         assert_eq!(read("500ms"), Some(Duration::from_millis(500)));
-        assert_eq!(read("1.5h"), Some(Duration::from_secs(5400)));
+        assert_eq!(read("1.5h"), Some(Duration::from_mins(90)));
         assert_eq!(read("0"), Some(Duration::ZERO));
         for wrong in ["", "5", "s", "5 s", "-1s", "1d"] {
             assert_eq!(read(wrong), None, "{wrong}");

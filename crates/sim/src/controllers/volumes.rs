@@ -141,7 +141,7 @@ impl Controller for Volumes {
         let object = cluster.store.get(key)?.clone();
         let spec: ClaimSpec = object.spec();
         if spec.volume_name.is_empty() {
-            return self.find_volume(cluster, key, &object, spec);
+            return self.find_volume(cluster, key, &object, &spec);
         }
         bind::check(cluster, key, &object, &spec);
         None
@@ -255,7 +255,7 @@ impl Volumes {
         cluster: &mut Cluster,
         key: &Key,
         claim: &Object,
-        spec: ClaimSpec,
+        spec: &ClaimSpec,
     ) -> Option<Duration> {
         if spec.storage_class_name.is_none()
             && let Some(default) = default_class(cluster)
@@ -276,7 +276,7 @@ impl Volumes {
             events::normal(cluster, COMPONENT, claim, "WaitForFirstConsumer", message);
             return None;
         }
-        if let Some(volume) = bind::best(cluster, key, &spec) {
+        if let Some(volume) = bind::best(cluster, key, spec) {
             bind::bind(cluster, key, &volume);
             return None;
         }
@@ -296,7 +296,7 @@ impl Volumes {
             return Some(PROVISIONING);
         }
         self.provisioning.remove(key);
-        bind::provision(cluster, key, claim, &spec, &class);
+        bind::provision(cluster, key, claim, spec, &class);
         None
     }
 }

@@ -181,26 +181,23 @@ fn refused(conflicts: &[(String, Vec<String>)]) -> Status {
             })
         })
         .collect();
-    let message = match (conflicts, causes.as_slice()) {
-        ([(who, _)], [one]) => {
-            format!(
-                "Apply failed with 1 conflict: conflict with {who}: {}",
-                one.field
-            )
-        }
-        _ => {
-            let lines = conflicts.iter().flat_map(|(who, paths)| {
-                let head = format!("conflicts with {who}:");
-                let rest = paths.iter().map(|path| format!("- {path}"));
-                std::iter::once(head).chain(rest)
-            });
-            let lines: Vec<String> = lines.collect();
-            format!(
-                "Apply failed with {} conflicts: {}",
-                causes.len(),
-                lines.join("\n")
-            )
-        }
+    let message = if let ([(who, _)], [one]) = (conflicts, causes.as_slice()) {
+        format!(
+            "Apply failed with 1 conflict: conflict with {who}: {}",
+            one.field
+        )
+    } else {
+        let lines = conflicts.iter().flat_map(|(who, paths)| {
+            let head = format!("conflicts with {who}:");
+            let rest = paths.iter().map(|path| format!("- {path}"));
+            std::iter::once(head).chain(rest)
+        });
+        let lines: Vec<String> = lines.collect();
+        format!(
+            "Apply failed with {} conflicts: {}",
+            causes.len(),
+            lines.join("\n")
+        )
     };
     Status::new(Reason::Conflict, message).with_details(Details {
         causes,

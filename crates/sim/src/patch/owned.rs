@@ -336,6 +336,10 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a test hands in what it has just written"
+    )]
     fn map(value: Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
     }

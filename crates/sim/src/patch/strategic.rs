@@ -299,6 +299,10 @@ mod tests {
         merge(&mut target, patch, schema).map(|()| Value::Object(target))
     }
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a test hands in what it has just written"
+    )]
     fn pod(target: Value, patch: Value) -> Result<Value, BadPatch> {
         patched(
             ("v1", "Pod"),

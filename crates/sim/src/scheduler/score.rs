@@ -65,7 +65,7 @@ fn room(node: &NodeInfo, info: &PodInfo) -> i64 {
             .max(0);
         left.saturating_mul(100).checked_div(all).unwrap_or(0)
     };
-    (part("cpu", 100) + part("memory", 200 << 20)) / 2
+    i64::midpoint(part("cpu", 100), part("memory", 200 << 20))
 }
 
 fn same_owner(cache: &Cache, node: &NodeInfo, info: &PodInfo) -> i64 {

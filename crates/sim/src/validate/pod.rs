@@ -66,6 +66,25 @@ fn duplicates(fields: &Value, list: &str, key: &str, path: &str, errors: &mut Er
     }
 }
 
+fn check_mounts(container: &Value, path: &str, volumes: &BTreeSet<&str>, errors: &mut Errors) {
+    let mut paths = BTreeSet::new();
+    for (index, mount) in items(container, "volumeMounts") {
+        let path = format!("{path}.volumeMounts[{index}]");
+        match text(mount, "name") {
+            "" => errors.required(&format!("{path}.name"), ""),
+            name if !volumes.contains(name) => errors.not_found(&format!("{path}.name"), name),
+            _ => {}
+        }
+        match text(mount, "mountPath") {
+            "" => errors.required(&format!("{path}.mountPath"), ""),
+            at if !paths.insert(at) => {
+                errors.invalid(&format!("{path}.mountPath"), &at.into(), "must be unique");
+            }
+            _ => {}
+        }
+    }
+}
+
 fn check_container(container: &Value, path: &str, volumes: &BTreeSet<&str>, errors: &mut Errors) {
     name(container, path, names::dns_label, errors);
     let image = text(container, "image");
@@ -101,22 +120,7 @@ fn check_container(container: &Value, path: &str, volumes: &BTreeSet<&str>, erro
             name => errors.text(&path, name, &names::env_name(name)),
         }
     }
-    let mut paths = BTreeSet::new();
-    for (index, mount) in items(container, "volumeMounts") {
-        let path = format!("{path}.volumeMounts[{index}]");
-        match text(mount, "name") {
-            "" => errors.required(&format!("{path}.name"), ""),
-            name if !volumes.contains(name) => errors.not_found(&format!("{path}.name"), name),
-            _ => {}
-        }
-        match text(mount, "mountPath") {
-            "" => errors.required(&format!("{path}.mountPath"), ""),
-            at if !paths.insert(at) => {
-                errors.invalid(&format!("{path}.mountPath"), &at.into(), "must be unique")
-            }
-            _ => {}
-        }
-    }
+    check_mounts(container, path, volumes, errors);
     for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
         if let Some(one) = container.get(probe) {
             check_probe(one, &format!("{path}.{probe}"), probe, errors);

@@ -90,7 +90,7 @@ mod tests {
                         .resources
                         .limits
                         .remove("memory"),
-                )
+                );
             });
         });
         stage.says("basis", Verdict::Deny, "changed since");

@@ -82,7 +82,7 @@ where
                 Way::HoldsWrites | Way::LosesAnswers if !is_write => {}
                 Way::HoldsWrites => {
                     held.send_replace(true);
-                    std::future::pending().await
+                    std::future::pending::<()>().await;
                 }
                 Way::LosesAnswers => {
                     let answer = road.door.call(request).await;
@@ -208,7 +208,7 @@ impl Stage {
         self.clock.sleep(wait).await;
     }
 
-    pub(super) async fn carry_out(&self, deeds: &[Deed]) {
+    pub(super) fn carry_out(&self, deeds: &[Deed]) {
         for deed in deeds {
             self.world.carry_out(deed).unwrap();
         }
@@ -224,7 +224,7 @@ impl Stage {
 
     /// Breaks it; the scene as it is then.
     pub(super) async fn broken(&self, fault: &Fault, before: Value) -> Scene {
-        self.carry_out(&fault.deeds).await;
+        self.carry_out(&fault.deeds);
         let broken = self.world.get(fault.target).unwrap();
         Scene {
             before,

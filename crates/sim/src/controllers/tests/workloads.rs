@@ -409,6 +409,8 @@ fn a_job_runs_to_its_number_of_completions() {
 #[test]
 fn a_job_that_fails_waits_longer_each_time_and_gives_up() {
     let mut world = World::new();
+    // The namespace's default account has to be there, or the first pod is refused and tried again.
+    world.pass(1);
     let key = world.create(ids::JOBS, job("fails", &json!({"backoffLimit": 2})));
     world.pass(9);
     assert_eq!(world.names(ids::PODS).len(), 1);
