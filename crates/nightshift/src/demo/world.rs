@@ -15,8 +15,9 @@ use jiff::{SignedDuration, Timestamp};
 use nightshift_sim::api::request::Query;
 use nightshift_sim::api::{self, Answer, Request};
 use nightshift_sim::auth::{MASTERS, User};
+use nightshift_sim::resources::ids;
 use nightshift_sim::server::{Server, Time};
-use nightshift_sim::{Cluster, Pace, Speed};
+use nightshift_sim::{Cluster, Key, Pace, Speed};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,7 +77,13 @@ impl World {
         }
         let masters = User::new("demo", &[MASTERS]);
         cluster.tokens.add(ADMIN, masters, None);
-        let agent = User::service_account("nightshift", "nightshift", "");
+        // A token is good while the very account lives that it was made for.
+        let account = Key::new(ids::SERVICE_ACCOUNTS, "nightshift", "nightshift");
+        let uid = cluster
+            .store
+            .get(&account)
+            .map(|account| account.meta.uid.to_string());
+        let agent = User::service_account("nightshift", "nightshift", &uid.unwrap_or_default());
         cluster.tokens.add(AGENT, agent, None);
         cluster.pass(AGE);
         let pace = Arc::new(Pace::new(speed, cluster.now()));
