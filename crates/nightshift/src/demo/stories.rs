@@ -43,7 +43,7 @@ async fn with_the_agent_off_every_ending_is_wrong() {
     let stage = Stage::without_agent();
     for fault in faults::all() {
         let before = stage.world.get(fault.target).unwrap();
-        let scene = stage.broken(&fault, before).await;
+        let scene = stage.broken(&fault, before);
         stage.pass(Duration::from_mins(5)).await;
         let verdict = judge(fault.right, &stage.now(scene, &fault));
         // Left alone is what nobody does, too: for those the story waits for the agent's word.
@@ -146,7 +146,7 @@ async fn an_api_server_that_goes_away_delays_the_repair_and_nothing_else() {
     let stage = Stage::start(AUTO).await;
     let fault = fault("image_not_found");
     let before = stage.world.get(fault.target).unwrap();
-    let scene = stage.broken(&fault, before).await;
+    let scene = stage.broken(&fault, before);
     stage.await_phase("catalog", "open").await;
     stage.way(Way::Away);
     stage.pass(Duration::from_mins(1)).await;
@@ -179,7 +179,7 @@ async fn killed(way: Way) {
     let fault = fault("image_not_found");
     let before = stage.world.get(fault.target).unwrap();
     stage.way(way);
-    let scene = stage.broken(&fault, before).await;
+    let scene = stage.broken(&fault, before);
     stage.await_held_write().await;
     stage.kill().await;
     stage.way(Way::Open);

@@ -223,7 +223,7 @@ impl Stage {
     }
 
     /// Breaks it; the scene as it is then.
-    pub(super) async fn broken(&self, fault: &Fault, before: Value) -> Scene {
+    pub(super) fn broken(&self, fault: &Fault, before: Value) -> Scene {
         self.carry_out(&fault.deeds);
         let broken = self.world.get(fault.target).unwrap();
         Scene {
