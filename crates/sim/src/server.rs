@@ -10,9 +10,10 @@ use crate::pace::Pace;
 use crate::status::{Reason, Status};
 use axum::body::{Body, Bytes};
 use futures::future::BoxFuture;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
 use http::{HeaderValue, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use jiff::Timestamp;
 use std::convert::Infallible;
 use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -144,7 +145,11 @@ impl Server {
             }
             Err(why) => Answer::refused(&unreadable(why.as_ref())),
         };
-        self.carry(answer)
+        let date = http_date(self.with(|cluster| cluster.now()));
+        let mut response = self.carry(answer);
+        // The cluster's own time: clients measure how far theirs is from it.
+        response.headers_mut().extend(date.map(|date| (DATE, date)));
+        response
     }
 
     fn carry(self, answer: Answer) -> Response<Body> {
@@ -181,6 +186,12 @@ fn response(code: u16, content_type: &'static str, body: Body) -> Response<Body>
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
+}
+
+/// A moment as HTTP writes it (RFC 9110, 5.6.7).
+fn http_date(at: Timestamp) -> Option<HeaderValue> {
+    let text = at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    HeaderValue::from_str(&text).ok()
 }
 
 fn goes_by_itself() -> Status {
