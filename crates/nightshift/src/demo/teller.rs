@@ -124,6 +124,8 @@ pub(super) struct Teller {
     /// Incidents of earlier faults.
     known: BTreeSet<IncidentId>,
     planned_at: BTreeMap<IncidentId, Timestamp>,
+    /// The newest of its kind that people were told.
+    newest: BTreeMap<(IncidentId, EntryKind), String>,
 }
 
 impl Teller {
@@ -137,6 +139,7 @@ impl Teller {
             told: BTreeMap::new(),
             known: BTreeSet::new(),
             planned_at: BTreeMap::new(),
+            newest: BTreeMap::new(),
         }
     }
 
@@ -242,10 +245,35 @@ impl Teller {
                 agent_ms,
                 row,
             };
-            self.say(&told, &self.lines(row, after_s, agent_ms))?;
+            let is_news = self.is_news(id, row);
+            let lines = if is_news {
+                self.lines(row, after_s, agent_ms)
+            } else {
+                String::new()
+            };
+            self.say(&told, &lines)?;
         }
         self.told.insert(id.clone(), detail.events.len());
         Ok(())
+    }
+
+    /// People are not told the same twice: a diagnosis of the same fault, or a plan that is made
+    /// again. Programs get every row.
+    fn is_news(&mut self, id: &IncidentId, row: &Recorded) -> bool {
+        let text = match row.entry.kind {
+            EntryKind::Diagnosed => diagnosis(row).map(|d| format!("{} ({})", d.class, d.reason)),
+            EntryKind::Planned | EntryKind::Ruled | EntryKind::Checked => {
+                Some(row.entry.text.clone())
+            }
+            _ => None,
+        };
+        let Some(text) = text else {
+            return true;
+        };
+        let before = self
+            .newest
+            .insert((id.clone(), row.entry.kind), text.clone());
+        before != Some(text)
     }
 
     /// Real time that the agent itself took: see [`Told::Record`].
@@ -309,7 +337,7 @@ impl Teller {
             text: String::new(),
         };
         let took = match (entry.kind, agent_ms) {
-            (EntryKind::Opened, Some(ms)) => format!(" ({ms:.1} ms real after it was heard)"),
+            (EntryKind::Opened, Some(ms)) => format!(" (heard of {ms:.1} ms real before)"),
             (_, Some(ms)) => format!(" ({ms:.1} ms real from plan to intent)"),
             (_, None) => String::new(),
         };
