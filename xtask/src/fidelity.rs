@@ -1,7 +1,7 @@
 //! `cargo xtask fidelity`: one suite of questions, written against a kubeconfig only.
 //!
 //! The lab's answers are facts; the simulator has to give the same. What it does not yet do is
-//! listed with the reason in [`differences`], and comes into `docs/fidelity.md`.
+//! listed with the reason in `differences.rs`, and comes into `docs/fidelity.md`.
 
 mod api;
 mod client;

@@ -38,7 +38,7 @@ pub trait Controller: Debug + Send {
     fn heard(&mut self, change: &Change, store: &Store, todo: &mut Todo);
 
     /// Somebody asks for a look at an object for a reason that is no change of it
-    /// ([`Cluster::nudge`]).
+    /// (`Cluster::nudge`).
     fn nudged(&mut self, _: &Key, _: &mut Todo) {}
 
     /// Looks at one object, and changes what has to change. `Some` asks for another look after so

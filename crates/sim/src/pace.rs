@@ -1,7 +1,7 @@
 //! How fast a cluster's time goes that is not handed in by a test: as on the wall, or faster.
 //!
 //! Faster time is a metronome, not a multiple of the wall clock: of a stretch in which nobody asked
-//! for the time, only [`LONGEST`] counts. So a machine that is busy or suspended makes the cluster
+//! for the time, only `LONGEST` counts. So a machine that is busy or suspended makes the cluster
 //! slow, and never makes minutes of it pass between a question and its answer.
 
 use crate::cluster::later;

@@ -65,7 +65,7 @@ pub struct Writer<'name> {
     pub manager: &'name str,
     /// Subresource that is written to; empty for the object itself.
     pub subresource: &'name str,
-    /// The object is the outcome of [`apply`], which has noted its fields already: [`track`] leaves
+    /// The object is the outcome of [`apply()`], which has noted its fields already: [`track`] leaves
     /// them alone.
     pub applied: bool,
     /// The time, in whole seconds.
