@@ -118,8 +118,12 @@ impl Turn<'_> {
                 &format!("an alert fires, but a fresh look finds it healthy: {why}"),
             );
         } else if now >= later(since, stable) {
+            let owner = incident.owner.clone();
             let why = format!("healthy on fresh looks for {stable:#}: {why}");
             self.close(id, Event::Ended, &Outcome::Recovered, &why);
+            // What else is wrong with it was this incident's business so far, and may say nothing new
+            // by itself: a node that is well again is still cordoned.
+            self.look_at_subject(owner);
         } else {
             if phase == Phase::Preparing {
                 // The plan waits while it looks healthy; a relapse goes on from here.
