@@ -56,7 +56,7 @@ fn every_command_that_prints_data_takes_a_format() {
         let mut args = command.get_arguments();
         let short = args.find(|arg| arg.get_long() == Some("output"));
         let short = short.and_then(clap::Arg::get_short);
-        let prints_data = !matches!(path.as_str(), "run" | "completion");
+        let prints_data = !matches!(path.as_str(), "run" | "sim" | "completion");
         assert_eq!(short, prints_data.then_some('o'), "{path}");
     }
 }
