@@ -1,6 +1,7 @@
 //! Stories of the engine alone: a driver answers its effects from small worlds, in virtual time.
 
 use super::*;
+use crate::diagnose::FaultClass;
 use crate::guard::Rehearsal;
 use crate::history::ActOutcome;
 use crate::incident::{Outcome, Phase};
@@ -290,6 +291,35 @@ fn a_waiting_incident_is_closed_by_fresh_healthy_looks_alone() {
     );
     story.pass(600);
     assert_eq!(story.last().outcome, Some(Outcome::Recovered));
+}
+
+#[test]
+fn a_node_that_is_well_again_is_looked_at_once_more_for_its_cordon() {
+    fn lost(now: Timestamp) -> Snapshot {
+        testkit::world(&now.to_string())
+            .node("node1")
+            .condition("Ready", "Unknown", "NodeStatusUnknown", 120)
+            .cordoned()
+            .snapshot()
+    }
+    fn back(now: Timestamp) -> Snapshot {
+        let world = testkit::world(&now.to_string()).node("node1");
+        world.cordoned().snapshot()
+    }
+    let mut story = Driver::new(Autonomy::Recommend, lost);
+    let subject = testkit::reference(Kind::Node, "", "node1");
+    story.tell(Input::Signal(Signal {
+        fingerprint: "watch:node1".into(),
+        subject,
+        heard_at: story.now,
+        body: SignalBody::Watch,
+    }));
+    story.world.look = back;
+    // Nothing more is heard of it.
+    story.pass(600);
+    let mut open = story.engine.open_incidents();
+    let class = open.next().map(|incident| incident.fingerprint.class);
+    assert_eq!(class, Some(FaultClass::NodeCordoned));
 }
 
 #[test]
