@@ -297,16 +297,17 @@ fn a_waiting_incident_is_closed_by_fresh_healthy_looks_alone() {
 fn a_node_that_is_well_again_is_looked_at_once_more_for_its_cordon() {
     fn lost(now: Timestamp) -> Snapshot {
         testkit::world(&now.to_string())
+            .node("node2")
             .node("node1")
             .condition("Ready", "Unknown", "NodeStatusUnknown", 120)
-            .cordoned()
+            .event("NodeNotReady", "Node node1 status is now: NodeNotReady")
             .snapshot()
     }
     fn back(now: Timestamp) -> Snapshot {
         let world = testkit::world(&now.to_string()).node("node1");
         world.cordoned().snapshot()
     }
-    let mut story = Driver::new(Autonomy::Recommend, lost);
+    let mut story = Driver::new(Autonomy::Auto, lost);
     let subject = testkit::reference(Kind::Node, "", "node1");
     story.tell(Input::Signal(Signal {
         fingerprint: "watch:node1".into(),
@@ -314,12 +315,13 @@ fn a_node_that_is_well_again_is_looked_at_once_more_for_its_cordon() {
         heard_at: story.now,
         body: SignalBody::Watch,
     }));
+    story.pass(60);
+    assert_eq!(story.count(EntryKind::Intent), 1, "{:?}", story.last());
     story.world.look = back;
     // Nothing more is heard of it.
     story.pass(600);
-    let mut open = story.engine.open_incidents();
-    let class = open.next().map(|incident| incident.fingerprint.class);
-    assert_eq!(class, Some(FaultClass::NodeCordoned));
+    let seen = story.last();
+    assert_eq!(seen.fingerprint.class, FaultClass::NodeCordoned);
 }
 
 #[test]
