@@ -11,11 +11,13 @@
 mod door;
 mod faults;
 mod judge;
+mod lines;
 mod shop;
 #[cfg(test)]
 mod stories;
 mod story;
 mod teller;
+mod told;
 mod world;
 
 pub use story::StoryError;
@@ -41,10 +43,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use story::Story;
-use teller::{Teller, Told};
+use teller::Teller;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use told::Told;
 use world::World;
 
 /// What is asked for.
@@ -190,7 +193,7 @@ async fn open_door(
             "The cluster listens on {}. In another terminal, until Ctrl-C here:
   kubectl --kubeconfig {path} -n shop get pods --watch
   kubectl --kubeconfig {path} -n shop set image deployment/shipping shipping=shop.test/shipping:nowhere
-  DATABASE_URL=sqlite://{} nightshift incidents list\n\n",
+  nightshift incidents list --database sqlite://{}\n\n",
             listening.url(),
             database.display()
         ))?;

@@ -179,8 +179,8 @@ impl Args {
         format!(
             "A simulated Kubernetes listens on {url}, until Ctrl-C. {what}\n{time}\
              Its kubeconfig is {path}. Try:\n  \
-             kubectl --kubeconfig {path} get nodes\n  \
-             kubectl --kubeconfig {path} create deployment web --image=nginx --replicas=3\n  \
+             kubectl --kubeconfig {path} get nodes,pods -A\n  \
+             kubectl --kubeconfig {path} run web --image=nginx\n  \
              nightshift scan --kubeconfig {path}\n"
         )
     }

@@ -2,18 +2,17 @@
 //! JSON document a line.
 
 use super::judge::Right;
+use super::lines::{Lines, diagnosis};
+use super::told::Told;
 use crate::journal::Seq;
 use crate::output::{Format, Style, Tone, print};
 use crate::store::{Detail, Filter, Recorded, Store, StoreError};
 use jiff::{SignedDuration, Timestamp};
-use nightshift_core::diagnose::Diagnosis;
 use nightshift_core::engine::Input;
-use nightshift_core::guard::{Rehearsal, Ruling, Verdict};
 use nightshift_core::ids::{ClusterUid, IncidentId};
 use nightshift_core::incident::{Incident, Phase};
 use nightshift_core::record::EntryKind;
 use nightshift_core::world::ObjectRef;
-use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
@@ -21,73 +20,6 @@ use std::io;
 const FOLLOWED: u32 = 50;
 /// Lines of the journal that are searched for the signal that an incident was opened on.
 const SEARCHED: u64 = 200;
-/// Pieces of evidence that are printed; programs get all.
-const EVIDENCE: usize = 5;
-
-/// One document of `-o json`.
-#[derive(Debug, Serialize)]
-#[serde(tag = "told", rename_all = "snake_case")]
-pub(super) enum Told<'a> {
-    /// The first.
-    Begin {
-        /// Gives the same order of faults again.
-        seed: u64,
-        /// Their names in order.
-        faults: Vec<&'a str>,
-        /// How many times as fast as the wall the cluster's time goes.
-        speed: f64,
-    },
-    /// Something was broken.
-    Broken {
-        /// The fault.
-        fault: &'a str,
-        /// What is wrong, for people.
-        about: &'a str,
-        /// The cluster's time.
-        at: Timestamp,
-    },
-    /// A row of the agent's record.
-    Record {
-        /// The fault that it came after.
-        fault: &'a str,
-        /// Its incident.
-        incident: &'a IncidentId,
-        /// Seconds of the cluster's time since the fault.
-        after_s: f64,
-        /// `opened`: milliseconds of real time from hearing to having it on record. `intent`: from
-        /// the plan to the recorded intent, rehearsal and gates included.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        agent_ms: Option<f64>,
-        /// The row.
-        #[serde(flatten)]
-        row: &'a Recorded,
-    },
-    /// The judge has spoken.
-    Judged {
-        /// The fault.
-        fault: &'a str,
-        /// What is right.
-        expected: &'a str,
-        /// Whether it is so.
-        right: bool,
-        /// What is wrong.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        why: Option<&'a str>,
-    },
-    /// The last.
-    End {
-        /// Endings that are right.
-        right: usize,
-        /// Endings.
-        of: usize,
-        /// Repaired without a person.
-        alone: usize,
-        /// Real seconds.
-        seconds: f64,
-        /// Seconds of the cluster's time.
-        cluster_seconds: f64,
-    },
-}
 
 /// What the agent has on record about one fault.
 #[derive(Clone, Debug, Default)]
@@ -374,10 +306,6 @@ pub enum TellError {
     Io(#[from] io::Error),
 }
 
-fn diagnosis(row: &Recorded) -> Option<Diagnosis> {
-    serde_json::from_value(row.entry.body.clone()).ok()
-}
-
 /// When the newest signal about the incident's owner or subject was heard, before it was opened.
 async fn heard_at(
     store: &Store,
@@ -401,76 +329,6 @@ async fn heard_at(
         .filter(|signal| about(&signal.subject))
         .map(|signal| signal.heard_at)
         .next())
-}
-
-struct Lines {
-    style: Style,
-    text: String,
-}
-
-impl Lines {
-    fn line(&mut self, time: &str, word: &str, tone: Tone, text: &str) {
-        let time = self.style.paint(Tone::Dim, time);
-        let word = self.style.paint(tone, &format!("{word:<9}"));
-        let text = self.style.paint(Tone::Plain, text);
-        self.text
-            .push_str(format!("{time}  {word} {text}").trim_end());
-        self.text.push('\n');
-    }
-
-    fn more(&mut self, mark: &str, tone: Tone, text: &str) {
-        self.line("         ", mark, tone, text);
-    }
-
-    fn diagnosis(&mut self, row: &Recorded) {
-        let Some(diagnosis) = diagnosis(row) else {
-            return;
-        };
-        self.more("", Tone::Dim, &diagnosis.path.join(" <- "));
-        for evidence in diagnosis.evidence.iter().take(EVIDENCE) {
-            let source = format!("{:?}", evidence.source).to_lowercase();
-            let tone = if evidence.supports {
-                Tone::Dim
-            } else {
-                Tone::Bad
-            };
-            let text = format!("{source}: {}", evidence.fact);
-            self.more(&format!("  {}", evidence.id), tone, &text);
-        }
-    }
-
-    /// What every gate said: in one line those that pass, and each other one with its reason.
-    fn rulings(&mut self, row: &Recorded) {
-        let body = |key: &str| row.entry.body.get(key).cloned().unwrap_or_default();
-        let rulings: Vec<Ruling> = serde_json::from_value(body("rulings")).unwrap_or_default();
-        let is_pass = |ruling: &&Ruling| ruling.verdict == Verdict::Pass;
-        let passed: Vec<&str> = rulings
-            .iter()
-            .filter(is_pass)
-            .map(|r| r.gate.as_str())
-            .collect();
-        self.more("  pass", Tone::Good, &passed.join(" · "));
-        for ruling in rulings.iter().filter(|ruling| !is_pass(ruling)) {
-            let (word, tone) = match ruling.verdict {
-                Verdict::Deny => ("  deny", Tone::Bad),
-                Verdict::Ask | Verdict::Pass => ("  ask", Tone::Warn),
-            };
-            self.more(word, tone, &format!("{}: {}", ruling.gate, ruling.reason));
-        }
-        let rehearsal: Option<Rehearsal> = serde_json::from_value(body("rehearsal")).ok();
-        let diff = match rehearsal {
-            Some(Rehearsal::Accepted { diff } | Rehearsal::Local { diff, .. }) => diff,
-            Some(
-                Rehearsal::Refused { why } | Rehearsal::Stale { why } | Rehearsal::Failed { why },
-            ) => {
-                vec![why]
-            }
-            None => Vec::new(),
-        };
-        for line in diff {
-            self.more("  diff", Tone::Plain, &line);
-        }
-    }
 }
 
 /// `1m30s` of the cluster's time, for people.
