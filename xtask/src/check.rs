@@ -267,11 +267,13 @@ fn stories_on_the_lab(test: &Test, tally: &mut Tally) -> Result<()> {
         return Ok(());
     }
     stories::run_all(test.story.as_deref().unwrap_or_default(), test.long, tally)?;
-    match test.story {
-        // One story is wanted, not the suite.
-        Some(_) => Ok(()),
-        None => fidelity::on_the_lab(tally),
+    // Some of its bounds on time do not hold yet on a machine that is busy with something else, so
+    // it is no part of each run.
+    if test.long && test.story.is_none() {
+        fidelity::on_the_sim(tally)?;
+        fidelity::on_the_lab(tally)?;
     }
+    Ok(())
 }
 
 #[cfg(test)]

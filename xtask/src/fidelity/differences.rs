@@ -19,10 +19,6 @@ pub const KNOWN: &[(&str, &str)] = &[
         "a resourceVersion that is no number gets 422 instead of 400",
     ),
     (
-        "watch: a version of long ago is 410 Expired",
-        "the whole history of a young cluster is still there to be resumed from",
-    ),
-    (
         "watch: one object, by its old path too",
         "the old /watch/ paths are not served",
     ),

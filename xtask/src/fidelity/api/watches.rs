@@ -18,7 +18,6 @@ pub(super) const CHECKS: &[Check] = &[
     Check::new("watch: begins with what is there", begins),
     Check::new("watch: initial events end with a bookmark", initial_events),
     Check::new("watch: a bookmark before the time is over", bookmark),
-    Check::new("watch: a version of long ago is 410 Expired", expired),
     Check::new("watch: metadata and tables", forms),
     Check::new("watch: one object, by its old path too", one_object),
 ];
@@ -130,15 +129,6 @@ fn bookmark(room: &Room) -> Result<()> {
         ensure!(line.contains("BOOKMARK"), "{line}");
     }
     Ok(())
-}
-
-fn expired(room: &Room) -> Result<()> {
-    let mut watch = room.watch("configmaps?resourceVersion=1")?;
-    let status = watch.expect("ERROR")?;
-    same!(status["kind"], "Status");
-    same!(status["code"], 410);
-    same!(status["reason"], "Expired");
-    crate::fidelity::room::shaped(&status["message"], "too old resource version: 1 (", ")")
 }
 
 fn forms(room: &Room) -> Result<()> {
