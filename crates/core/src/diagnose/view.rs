@@ -149,6 +149,19 @@ impl<'a> View<'a> {
         })
     }
 
+    /// Of each pod that should be running what `judge` finds first among its containers.
+    pub fn first_of_each_pod<T>(
+        &self,
+        judge: impl Fn(&'a Pod, &'a ContainerStatus) -> Option<T>,
+    ) -> Vec<T> {
+        self.live_pods()
+            .filter_map(|pod| {
+                let mut containers = pod.container_statuses();
+                containers.find_map(|container| judge(pod, container))
+            })
+            .collect()
+    }
+
     /// The workload with that uid.
     pub fn workload(&self, uid: &Uid) -> Option<&'a Arc<Workload>> {
         self.workloads.get(uid).copied()

@@ -6,8 +6,7 @@ mod place;
 
 use super::Controller;
 use super::common::{
-    BackOff, Condition, IntOrPercent, Orphans, Selector, claim, controller_key, count, is_zero,
-    more_than_status,
+    BackOff, Condition, IntOrPercent, Orphans, Selector, claim, count, is_zero, more_than_status,
 };
 use super::events;
 use super::placement::{Node, Wishes};
@@ -157,26 +156,11 @@ impl Controller for DaemonSets {
 
 impl DaemonSets {
     fn heard_pod(&mut self, change: &Change, store: &Store, todo: &mut Todo) {
-        let owner = |object: &Object| controller_key(object, "DaemonSet", ids::DAEMON_SETS);
-        let gone = change.kind == ChangeKind::Deleted;
-        let now = Some(&*change.new).filter(|_| !gone);
-        if self.orphans.hear(&change.key(), change.old.as_deref(), now) {
-            for set in store.list(ids::DAEMON_SETS, Some(&change.new.meta.namespace)) {
-                let spec = set.field::<Spec>("spec");
-                if spec.is_some_and(|spec| spec.selector.matches(&change.new.meta.labels)) {
-                    todo.now(set.key(ids::DAEMON_SETS));
-                }
-            }
-        }
-        let before = change.old.as_deref().and_then(owner);
-        let after = owner(&change.new);
-        if (before.is_none() && after.is_none()) || !pods::matters(change) {
-            return;
-        }
-        if before != after {
-            todo.all(before);
-        }
-        todo.all(after);
+        let of = ("DaemonSet", ids::DAEMON_SETS);
+        pods::heard(&mut self.orphans, change, store, todo, of, |set, pod| {
+            let spec = set.field::<Spec>("spec");
+            spec.is_some_and(|spec| spec.selector.matches(&pod.meta.labels))
+        });
     }
 }
 

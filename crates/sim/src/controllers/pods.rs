@@ -1,13 +1,13 @@
 //! What controllers need to know of a pod, and how they make and end one.
 
-use super::common::{self, Selector};
+use super::common::{self, Orphans, Selector, controller_key};
 use super::events;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Todo};
 use crate::object::{Key, Object};
 use crate::registry::{DeleteOptions, Preconditions};
-use crate::resources::ids;
+use crate::resources::{ResourceId, ids};
 use crate::status::Status;
-use crate::store::{Change, ChangeKind};
+use crate::store::{Change, ChangeKind, Store};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -168,6 +168,38 @@ pub(super) fn matters(change: &Change) -> bool {
     }
     let same = |name| old.fields.get(name) == new.fields.get(name);
     (!same("status") || !same("spec")) && Facts::of(old) != Facts::of(new)
+}
+
+/// What a controller of pods does when it hears of one: its owner is looked at when the pod matters
+/// to it, and whoever adopts it when it has become free. `of` is the kind and resource of the owners.
+pub(super) fn heard(
+    orphans: &mut Orphans,
+    change: &Change,
+    store: &Store,
+    todo: &mut Todo,
+    of: (&str, ResourceId),
+    adopts: impl Fn(&Object, &Object) -> bool,
+) {
+    let (kind, resource) = of;
+    let pod = &*change.new;
+    let now = Some(pod).filter(|_| change.kind != ChangeKind::Deleted);
+    if orphans.hear(&change.key(), change.old.as_deref(), now) {
+        let all = store.list(resource, Some(&pod.meta.namespace));
+        todo.all(
+            all.filter(|one| adopts(one, pod))
+                .map(|one| one.key(resource)),
+        );
+    }
+    let owner = |object: &Object| controller_key(object, kind, resource);
+    let before = change.old.as_deref().and_then(owner);
+    let after = owner(pod);
+    if (before.is_none() && after.is_none()) || !matters(change) {
+        return;
+    }
+    if before != after {
+        todo.all(before);
+    }
+    todo.all(after);
 }
 
 /// The pods that an object controls, in the order of their names.

@@ -4,15 +4,15 @@
 
 use super::Controller;
 use super::common::{
-    BackOff, Condition, Orphans, Selector, claim, condition, controller_key, count, is_zero,
-    more_than_status, remove_condition, set_condition,
+    BackOff, Condition, Orphans, Selector, claim, condition, count, is_zero, more_than_status,
+    remove_condition, set_condition,
 };
 use super::pods::{self, Pod};
 use crate::cluster::{Cluster, Todo};
 use crate::object::{Key, Object};
 use crate::resources::ids;
 use crate::status::Status as Refusal;
-use crate::store::{Change, ChangeKind, Store};
+use crate::store::{Change, Store};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -134,26 +134,11 @@ impl Controller for ReplicaSets {
 
 impl ReplicaSets {
     fn heard_pod(&mut self, change: &Change, store: &Store, todo: &mut Todo) {
-        let owner = |object: &Object| controller_key(object, "ReplicaSet", ids::REPLICA_SETS);
-        let gone = change.kind == ChangeKind::Deleted;
-        let now = Some(&*change.new).filter(|_| !gone);
-        if self.orphans.hear(&change.key(), change.old.as_deref(), now) {
-            for set in store.list(ids::REPLICA_SETS, Some(&change.new.meta.namespace)) {
-                let spec = set.field::<Spec>("spec");
-                if spec.is_some_and(|spec| spec.selector.matches(&change.new.meta.labels)) {
-                    todo.now(set.key(ids::REPLICA_SETS));
-                }
-            }
-        }
-        let before = change.old.as_deref().and_then(owner);
-        let after = owner(&change.new);
-        if (before.is_none() && after.is_none()) || !pods::matters(change) {
-            return;
-        }
-        if before != after {
-            todo.all(before);
-        }
-        todo.all(after);
+        let of = ("ReplicaSet", ids::REPLICA_SETS);
+        pods::heard(&mut self.orphans, change, store, todo, of, |set, pod| {
+            let spec = set.field::<Spec>("spec");
+            spec.is_some_and(|spec| spec.selector.matches(&pod.meta.labels))
+        });
     }
 }
 

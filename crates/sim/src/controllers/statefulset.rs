@@ -8,14 +8,14 @@ mod identity;
 
 use super::Controller;
 use super::common::{
-    BackOff, Condition, Orphans, Selector, claim, controller_key, count, is_zero, more_than_status,
+    BackOff, Condition, Orphans, Selector, claim, count, is_zero, more_than_status,
 };
 use super::pods::{self, Pod};
 use super::revisions::{self, Revision};
 use crate::cluster::{Cluster, Todo};
 use crate::object::{Key, Object};
 use crate::resources::ids;
-use crate::store::{Change, ChangeKind, Store};
+use crate::store::{Change, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -159,25 +159,10 @@ impl Controller for StatefulSets {
 
 impl StatefulSets {
     fn heard_pod(&mut self, change: &Change, store: &Store, todo: &mut Todo) {
-        let owner = |object: &Object| controller_key(object, "StatefulSet", ids::STATEFUL_SETS);
-        let gone = change.kind == ChangeKind::Deleted;
-        let now = Some(&*change.new).filter(|_| !gone);
-        if self.orphans.hear(&change.key(), change.old.as_deref(), now) {
-            for set in store.list(ids::STATEFUL_SETS, Some(&change.new.meta.namespace)) {
-                if identity::ordinal(&set.meta.name, &change.new.meta.name).is_some() {
-                    todo.now(set.key(ids::STATEFUL_SETS));
-                }
-            }
-        }
-        let before = change.old.as_deref().and_then(owner);
-        let after = owner(&change.new);
-        if (before.is_none() && after.is_none()) || !pods::matters(change) {
-            return;
-        }
-        if before != after {
-            todo.all(before);
-        }
-        todo.all(after);
+        let of = ("StatefulSet", ids::STATEFUL_SETS);
+        pods::heard(&mut self.orphans, change, store, todo, of, |set, pod| {
+            identity::ordinal(&set.meta.name, &pod.meta.name).is_some()
+        });
     }
 }
 

@@ -37,12 +37,7 @@ impl Detector for ContainerStuck {
     }
 
     fn detect(&self, view: &View<'_>) -> Vec<Finding> {
-        view.live_pods()
-            .filter_map(|pod| {
-                let mut containers = pod.container_statuses();
-                containers.find_map(|container| self.judge(view, pod, container))
-            })
-            .collect()
+        view.first_of_each_pod(|pod, container| self.judge(view, pod, container))
     }
 }
 

@@ -1,6 +1,6 @@
 //! `check_oom`: whether a container of the owner's pods was killed for its memory lately.
 
-use super::{MAX_LINES, Run, Tool, owner};
+use super::{Run, Tool, owner};
 use crate::runbook::advance::Context;
 use crate::world::{ContainerStatus, Source, pod::Terminated};
 use serde_json::{Value, json};
@@ -15,19 +15,13 @@ pub(in crate::runbook) const CHECK_OOM: Tool = Tool {
 };
 
 fn read(cx: &Context<'_>) -> Value {
-    let mut reasons = Vec::new();
-    for pod in owner::pods(cx) {
-        for container in pod.container_statuses() {
-            if let Some(kill) = kill(cx, container) {
-                reasons.push(format!(
-                    "{} in {}: OOMKilled, exit code {}",
-                    container.name, pod.metadata.name, kill.exit_code
-                ));
-            }
-        }
-    }
-    let found = !reasons.is_empty();
-    reasons.truncate(MAX_LINES);
+    let (found, reasons) = owner::lines(cx, |pod, container| {
+        let kill = kill(cx, container)?;
+        Some(format!(
+            "{} in {}: OOMKilled, exit code {}",
+            container.name, pod.metadata.name, kill.exit_code
+        ))
+    });
     json!({ "oom_detected": found, "reasons": reasons })
 }
 

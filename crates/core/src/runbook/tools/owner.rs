@@ -1,6 +1,6 @@
 //! Whose fault it is, whom a change has to be made on, and what the tools share.
 
-use super::Proposal;
+use super::{MAX_LINES, Proposal};
 use crate::plan::{Action, Check, Draft, Step};
 use crate::runbook::advance::Context;
 use crate::runbook::format::RunbookStep;
@@ -30,6 +30,22 @@ pub(super) fn pods<'a>(cx: &Context<'a>) -> impl Iterator<Item = &'a Arc<Pod>> {
         pod.metadata.deletion_timestamp.is_none()
             && snapshot.topmost_owner(&pod.reference()).uid == owner.uid
     })
+}
+
+/// What is to be said of the containers of the owner's pods, a line each, as the results of a tool:
+/// whether there is anything, and the first lines.
+pub(super) fn lines(
+    cx: &Context<'_>,
+    say: impl Fn(&Pod, &ContainerStatus) -> Option<String>,
+) -> (bool, Vec<String>) {
+    let mut lines = Vec::new();
+    for pod in pods(cx) {
+        let containers = pod.container_statuses();
+        lines.extend(containers.filter_map(|container| say(pod, container)));
+    }
+    let found = !lines.is_empty();
+    lines.truncate(MAX_LINES);
+    (found, lines)
 }
 
 /// The pod that shows the fault, or else the first of the owner's pods that is not ready.

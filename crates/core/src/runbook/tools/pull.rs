@@ -1,6 +1,6 @@
 //! `check_imagepullbackoff`: whether a container of the owner's pods waits for its image.
 
-use super::{MAX_LINES, Run, Tool, cut, owner};
+use super::{Run, Tool, cut, owner};
 use crate::runbook::advance::Context;
 use crate::world::Source;
 use serde_json::{Value, json};
@@ -25,23 +25,18 @@ pub(super) const REASONS: &[&str] = &[
 ];
 
 fn read(cx: &Context<'_>) -> Value {
-    let mut reasons = Vec::new();
-    for pod in owner::pods(cx) {
-        for container in pod.container_statuses() {
-            let waiting = container.state.waiting.as_ref();
-            if let Some(waiting) = waiting.filter(|w| REASONS.contains(&w.reason.as_str())) {
-                reasons.push(format!(
-                    "{} in {}: {}: {}",
-                    container.name,
-                    pod.metadata.name,
-                    waiting.reason,
-                    cut(&waiting.message)
-                ));
-            }
-        }
-    }
-    let found = !reasons.is_empty();
-    reasons.truncate(MAX_LINES);
+    let (found, reasons) = owner::lines(cx, |pod, container| {
+        let waiting = container.state.waiting.as_ref()?;
+        REASONS.contains(&waiting.reason.as_str()).then(|| {
+            format!(
+                "{} in {}: {}: {}",
+                container.name,
+                pod.metadata.name,
+                waiting.reason,
+                cut(&waiting.message)
+            )
+        })
+    });
     json!({ "imagepull_detected": found, "reasons": reasons })
 }
 
