@@ -12,7 +12,7 @@ pub(crate) mod shell;
 
 pub use duration::Seconds;
 pub use memory::Memory;
-pub(crate) use program::of_program;
+pub(crate) use program::{image_environment, of_program};
 
 use serde::Deserialize;
 use std::collections::BTreeMap;

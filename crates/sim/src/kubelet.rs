@@ -233,8 +233,14 @@ impl Cluster {
             )))
         };
         let waiting = |reason: &str| {
+            // `validateContainerLogStatus` in `kubelet_pods.go`.
+            let why = match reason {
+                "ErrImagePull" => "image can't be pulled",
+                "ImagePullBackOff" => "trying and failing to pull image",
+                other => other,
+            };
             Err(Status::bad_request(format!(
-                "container \"{container}\" in pod \"{}\" is waiting to start: {reason}",
+                "container \"{container}\" in pod \"{}\" is waiting to start: {why}",
                 pod.name
             )))
         };

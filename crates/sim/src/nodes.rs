@@ -7,7 +7,7 @@ use crate::cluster::Cluster;
 use crate::events::{EventType, Reference, Source, micros, seconds};
 use crate::kubelet::machines::{Machine, node_address, pod_network};
 use crate::kubelet::node::{PRESSURES, images, say};
-use crate::object::{Key, Object};
+use crate::object::{Key, Object, OwnerReference};
 use crate::quantity::Quantity;
 use crate::resources::ids;
 use crate::status::Status;
@@ -89,12 +89,10 @@ impl Cluster {
             .insert(name.into(), Machine::new(number));
         let status = self.node_status(name, number, spec, memory);
         node.set("status", &status);
-        let created = self.create(ids::NODES, node);
-        if created.is_err() {
+        let created = self.create(ids::NODES, node).inspect_err(|_| {
             self.machines.nodes.remove(name);
-            return created;
-        }
-        self.add_lease(name);
+        })?;
+        self.add_lease(&created);
         let about = Reference::node(name);
         let source = Source::kubelet(name);
         self.event(
@@ -120,7 +118,7 @@ impl Cluster {
             enforced,
         );
         say(self, name, EventType::Normal, "NodeReady", None);
-        created
+        Ok(created)
     }
 
     fn node_status(&self, name: &str, number: u16, spec: &NodeSpec, memory: i64) -> Value {
@@ -165,14 +163,27 @@ impl Cluster {
         })
     }
 
-    fn add_lease(&mut self, name: &str) {
+    /// The node owns its lease (`SetNodeOwnerFunc` in `kubelet/util/nodelease.go`).
+    fn add_lease(&mut self, node: &Object) {
         let row = self.resources.get(ids::LEASES);
+        let name = &*node.meta.name;
         let mut lease = Object::new(row, "kube-node-lease", name);
         let body = json!({"holderIdentity": name, "leaseDurationSeconds": 40,
                           "renewTime": micros(self.now())});
         lease.set("spec", &body);
-        // A lease of a node of the same name from before is as good.
-        drop(self.create(ids::LEASES, lease));
+        lease.meta.owner_references = vec![OwnerReference {
+            api_version: "v1".to_owned(),
+            kind: "Node".to_owned(),
+            name: name.to_owned(),
+            uid: node.meta.uid.to_string(),
+            ..OwnerReference::default()
+        }];
+        let owners = lease.meta.owner_references.clone();
+        let key = lease.key(ids::LEASES);
+        if self.create(ids::LEASES, lease).is_err() {
+            // That of a node of the same name from before.
+            self.modify(&key, |lease| lease.meta.owner_references = owners);
+        }
     }
 
     /// When a kubelet last renewed its lease. `None` for a node that has no kubelet here.

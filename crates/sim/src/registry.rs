@@ -188,7 +188,13 @@ impl Cluster {
     pub fn delete(&mut self, key: &Key, options: &DeleteOptions) -> Result<Deleted, Status> {
         let planned = self.try_delete(key, options)?;
         Ok(match planned {
-            Deleted::Gone(old) => Deleted::Gone(self.remove(key).unwrap_or(old)),
+            Deleted::Gone(last) => {
+                // A pod is first marked with no grace left: watchers hear of both.
+                if self.store.get(key) != Some(&last) {
+                    self.store.put(key.resource, Object::clone(&last));
+                }
+                Deleted::Gone(self.remove(key).unwrap_or(last))
+            }
             Deleted::Marked(new) if self.store.get(key) == Some(&new) => Deleted::Marked(new),
             Deleted::Marked(new) => {
                 Deleted::Marked(self.store.put(key.resource, Object::clone(&new)))
@@ -215,7 +221,11 @@ impl Cluster {
         }
         let grace = grace_seconds(key.resource, &new, options);
         if grace == 0 && !held(key.resource, &new) {
-            return Ok(Deleted::Gone(Arc::clone(old)));
+            if key.resource != ids::PODS {
+                return Ok(Deleted::Gone(Arc::clone(old)));
+            }
+            self.mark(&mut new.meta, 0);
+            return Ok(Deleted::Gone(Arc::new(new)));
         }
         self.mark(&mut new.meta, grace);
         if key.resource == ids::NAMESPACES {
@@ -247,8 +257,15 @@ impl Cluster {
         if marked && grace >= before {
             return;
         }
-        let wait = SignedDuration::from_secs(i64::from(grace));
-        meta.deletion_timestamp = Some(self.now_seconds().saturating_add(wait).unwrap_or_default());
+        let wait = |seconds: u32| SignedDuration::from_secs(i64::from(seconds));
+        let now = self.now_seconds();
+        // A second deletion counts from the first, but ends nothing in the past (`rest.BeforeDelete`).
+        let begun = meta
+            .deletion_timestamp
+            .map(|until| until.saturating_sub(wait(before)));
+        let begun = begun.and_then(Result::ok).unwrap_or(now);
+        let until = begun.saturating_add(wait(grace)).unwrap_or(now);
+        meta.deletion_timestamp = Some(until.max(now));
         meta.deletion_grace_period_seconds = Some(grace);
         if !marked && meta.generation > 0 {
             meta.generation = meta.generation.saturating_add(1);
@@ -405,6 +422,7 @@ fn grace_seconds(resource: ResourceId, object: &Object, options: &DeleteOptions)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::ChangeKind;
 
     fn cluster() -> Cluster {
         Cluster::empty(1, "2026-01-01T00:00:00Z".parse().unwrap())
@@ -504,9 +522,13 @@ mod tests {
             grace_period_seconds: Some(0),
             ..DeleteOptions::default()
         };
-        assert!(matches!(
-            cluster.delete(&key, &now).unwrap(),
-            Deleted::Gone(_)
-        ));
+        let seen = cluster.store.revision();
+        let Deleted::Gone(last) = cluster.delete(&key, &now).unwrap() else {
+            panic!("it stays");
+        };
+        assert_eq!(last.meta.deletion_grace_period_seconds, Some(0));
+        let changes = cluster.store.changes_since(seen).unwrap();
+        let kinds: Vec<_> = changes.map(|change| change.kind).collect();
+        assert_eq!(kinds, [ChangeKind::Modified, ChangeKind::Deleted]);
     }
 }

@@ -288,6 +288,23 @@ mod tests {
             change(ids::DEPLOYMENTS, deployment("a"), deployment("b")),
             "Deployment.apps \"it\" is invalid: spec.selector: Invalid value: {\"matchLabels\":{\"app\":\"b\"}}: field is immutable"
         );
+        let job = |suspend: bool, image: &str, cpu: &str| {
+            json!({"metadata": {"name": "j"}, "spec": {"suspend": suspend, "template": {"spec": {"restartPolicy": "Never",
+            "containers": [{"name": "main", "image": image, "resources": {"requests": {"cpu": cpu}}}]}}}})
+        };
+        assert_eq!(
+            change(ids::JOBS, job(true, "a", "1"), job(true, "a", "2")),
+            "fine"
+        );
+        for (suspend, image, field) in [
+            (true, "b", "spec.template.spec"),
+            (false, "a", "spec.template"),
+        ] {
+            let message = change(ids::JOBS, job(suspend, "a", "1"), job(suspend, image, "2"));
+            let begin = format!("Job.batch \"j\" is invalid: {field}: Invalid value: {{");
+            assert!(message.starts_with(&begin), "{message}");
+            assert!(message.ends_with(": field is immutable"), "{message}");
+        }
         let service = |ip: &str| json!({"metadata": {"name": "s"}, "spec": {"clusterIP": ip, "clusterIPs": [ip], "ports": [{"port": 1}]}});
         assert_eq!(
             change(ids::SERVICES, service("10.96.0.5"), service("10.96.99.99")),

@@ -6,6 +6,7 @@ use crate::cluster::Cluster;
 use crate::object::Object;
 use crate::resources::{ResourceId, ids};
 use crate::status::Status;
+use std::collections::BTreeSet;
 
 /// Refuses a role or a binding that grants what the user does not have. Everything else passes.
 pub fn check_escalation(
@@ -54,20 +55,17 @@ pub fn check_escalation(
     }
     let (held, _) = grants(store, user, home);
     let held: Vec<Rule> = held.into_iter().flat_map(|grant| grant.rules).collect();
-    let mut missing: Vec<String> = granted
-        .iter()
-        .flat_map(simple)
-        .filter(|one| !held.iter().any(|rule| covers(rule, one)))
-        .map(|one| printed(&one))
-        .collect();
-    missing.dedup();
+    let lacks = |one: &Rule| !held.iter().any(|rule| covers(rule, one));
+    let missing = compact(granted.iter().flat_map(simple).filter(lacks));
     if missing.is_empty() {
         return Ok(());
     }
+    let missing: BTreeSet<String> = missing.iter().map(printed).collect();
+    let missing: Vec<String> = missing.into_iter().collect();
     let why = format!(
-        "user {:?} (groups={:?}) is attempting to grant RBAC permissions not currently held:\n{}",
+        "user {:?} (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
         user.username,
-        user.groups,
+        quoted(&user.groups),
         missing.join("\n")
     );
     Err(Status::forbidden(row, &object.meta.name, &why))
@@ -165,21 +163,73 @@ fn covers(held: &Rule, one: &Rule) -> bool {
     names && resources && within(&held.api_groups, &one.api_groups)
 }
 
-/// As the real server prints a rule.
+/// Rules that differ in their verb alone become one (`CompactRules`).
+fn compact(rules: impl Iterator<Item = Rule>) -> Vec<Rule> {
+    let mut found: Vec<Rule> = Vec::new();
+    for rule in rules {
+        let alike = |one: &&mut Rule| {
+            rule.urls.is_empty()
+                && one.api_groups == rule.api_groups
+                && one.resources == rule.resources
+                && one.resource_names == rule.resource_names
+        };
+        match found.iter_mut().find(alike) {
+            Some(one) => one.verbs.extend(rule.verbs),
+            None => found.push(rule),
+        }
+    }
+    found
+}
+
+/// As Go prints a list of texts (`%q`).
+fn quoted(values: &[String]) -> String {
+    let each: Vec<String> = values.iter().map(|one| format!("{one:?}")).collect();
+    format!("[{}]", each.join(" "))
+}
+
+/// As the real server prints a rule (`CompactString`).
 fn printed(rule: &Rule) -> String {
     let mut parts = Vec::new();
     let fields = [
         ("APIGroups", &rule.api_groups),
         ("Resources", &rule.resources),
-        ("ResourceNames", &rule.resource_names),
         ("NonResourceURLs", &rule.urls),
+        ("ResourceNames", &rule.resource_names),
         ("Verbs", &rule.verbs),
     ];
     for (name, values) in fields {
         if !values.is_empty() {
-            let quoted: Vec<String> = values.iter().map(|one| format!("{one:?}")).collect();
-            parts.push(format!("{name}:[{}]", quoted.join(" ")));
+            parts.push(format!("{name}:{}", quoted(values)));
         }
     }
     format!("{{{}}}", parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(groups: &[&str], resources: &[&str], verbs: &[&str]) -> Rule {
+        let list = |texts: &[&str]| texts.iter().map(|one| (*one).to_owned()).collect();
+        Rule {
+            api_groups: list(groups),
+            resources: list(resources),
+            verbs: list(verbs),
+            ..Rule::default()
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_printed_by_resource_as_go_prints_it() {
+        let wanted = rule(&["", "apps"], &["pods"], &["get", "list"]);
+        let missing = compact(simple(&wanted).into_iter());
+        let printed: Vec<String> = missing.iter().map(printed).collect();
+        assert_eq!(
+            printed,
+            [
+                r#"{APIGroups:[""], Resources:["pods"], Verbs:["get" "list"]}"#,
+                r#"{APIGroups:["apps"], Resources:["pods"], Verbs:["get" "list"]}"#,
+            ]
+        );
+    }
 }

@@ -4,6 +4,7 @@
 use super::duration::Seconds;
 use super::memory::Memory;
 use super::{Behaviour, Every, Exit, Later, Need, Stop, Without, shell};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The lab's registry.
@@ -47,6 +48,15 @@ pub(crate) fn of_program(image: &str, command: &[String], args: &[String]) -> Op
         _ if name.is_some() => Some(not_found(program)),
         _ => None,
     }
+}
+
+/// The environment that an image brings along.
+pub(crate) fn image_environment(image: &str) -> BTreeMap<String, String> {
+    let version = image
+        .strip_prefix(LAB)
+        .and_then(|name| name.split_once(':'));
+    let version = version.map(|(_, tag)| ("VERSION".to_owned(), tag.to_owned()));
+    version.into_iter().collect()
 }
 
 fn ends(code: i32) -> Behaviour {

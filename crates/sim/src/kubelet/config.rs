@@ -2,6 +2,7 @@
 //! kubelet says when it is not there (`kubelet_pods.go`, `volume/configmap`, `volume/secret`).
 
 use super::spec::{Container, Item, KeyRef, PodSpec, Volume};
+use crate::behaviour::image_environment;
 use crate::object::Key;
 use crate::resources::{ResourceId, ids};
 use crate::store::Store;
@@ -48,13 +49,13 @@ const SECRET: Kind = Kind {
     camel: "Secret",
 };
 
-/// The environment of a container, or what `CreateContainerConfigError` says.
+/// The environment of a container, its image's first, or what `CreateContainerConfigError` says.
 pub(super) fn environment(
     store: &Store,
     namespace: &str,
     container: &Container,
 ) -> Result<BTreeMap<String, String>, String> {
-    let mut result = BTreeMap::new();
+    let mut result = image_environment(&container.image);
     for from in &container.env_from {
         let sources = [
             (CONFIG_MAP, &from.config_map_ref),

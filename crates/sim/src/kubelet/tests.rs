@@ -243,6 +243,22 @@ fn an_image_that_is_not_there() {
 }
 
 #[test]
+fn a_log_says_why_there_is_none_and_begins_with_the_image_s_version() {
+    let mut world = world();
+    world.pod(json!({"image": "img.test/app:nowhere"}), json!({}), "{}");
+    world.pass(7);
+    let refused = world.0.logs(&key("it"), "main", false).unwrap_err();
+    assert_eq!(
+        refused.message,
+        "container \"main\" in pod \"it\" is waiting to start: trying and failing to pull image"
+    );
+    let mut world = World::app("/app serve");
+    world.pass(5);
+    let log = world.0.logs(&key("it"), "main", false).unwrap();
+    assert_eq!(log[0].text, "version 1 listens on :8080");
+}
+
+#[test]
 fn a_registry_that_does_not_answer() {
     let mut world = world();
     world.0.set_image("registry.shop", Some(ImageFault::Silent));

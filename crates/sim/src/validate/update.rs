@@ -4,6 +4,7 @@ use super::field::Errors;
 use super::text;
 use crate::object::Object;
 use crate::resources::{ResourceId, ids};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// Checks an update of an object's main part.
@@ -15,7 +16,7 @@ pub(super) fn check(resource: ResourceId, old: &Object, new: &Object, errors: &m
             same(&spec(old), &spec(new), "selector", errors);
         }
         ids::STATEFUL_SETS => stateful_set(spec(old), spec(new), errors),
-        ids::JOBS => job(&spec(old), &spec(new), errors),
+        ids::JOBS => job(old, new, errors),
         ids::SERVICES => service(&spec(old), &spec(new), errors),
         ids::CONFIGMAPS | ids::SECRETS => configuration(resource, old, new, errors),
         ids::ROLE_BINDINGS | ids::CLUSTER_ROLE_BINDINGS => role_ref(old, new, errors),
@@ -83,25 +84,29 @@ fn tolerations_kept(old: &Value, new: &Value) -> bool {
 }
 
 /// A pod's spec without what may change.
-fn comparable(mut spec: Value) -> Value {
+fn comparable(spec: Value) -> Value {
+    const FREE: [&str; 5] = [
+        "activeDeadlineSeconds",
+        "tolerations",
+        "terminationGracePeriodSeconds",
+        "ephemeralContainers",
+        "schedulingGates",
+    ];
+    without(spec, "image", &FREE)
+}
+
+/// A pod's spec without one field of its containers and some of its own.
+fn without(mut spec: Value, of_containers: &str, own: &[&str]) -> Value {
     for list in ["containers", "initContainers"] {
         let containers = spec.get_mut(list).and_then(Value::as_array_mut);
         for container in containers.into_iter().flatten() {
             if let Some(fields) = container.as_object_mut() {
-                fields.remove("image");
+                fields.remove(of_containers);
             }
         }
     }
     if let Some(fields) = spec.as_object_mut() {
-        for name in [
-            "activeDeadlineSeconds",
-            "tolerations",
-            "terminationGracePeriodSeconds",
-            "ephemeralContainers",
-            "schedulingGates",
-        ] {
-            fields.remove(name);
-        }
+        fields.retain(|name, _| !own.contains(&name.as_str()));
     }
     spec
 }
@@ -145,28 +150,66 @@ fn stateful_set(old: Value, new: Value, errors: &mut Errors) {
     }
 }
 
-fn job(old: &Value, new: &Value, errors: &mut Errors) {
-    same(old, new, "selector", errors);
-    same(old, new, "completionMode", errors);
-    if text(new, "completionMode") != "Indexed" {
-        same(old, new, "completions", errors);
+/// `ValidateJobSpecUpdate`.
+fn job(before: &Object, after: &Object, errors: &mut Errors) {
+    let spec = |object: &Object| object.field::<Value>("spec").unwrap_or_default();
+    let (old, new) = (spec(before), spec(after));
+    for name in ["selector", "completionMode", "podFailurePolicy"] {
+        same(&old, &new, name, errors);
     }
-    let template = |spec: &Value| spec.get("template").cloned().unwrap_or_default();
-    // A Job that is suspended may still be told where to run; the spec of its pods is fixed after that.
-    if old.get("suspend") == Some(&Value::Bool(true)) {
+    if text(&new, "completionMode") != "Indexed" {
+        same(&old, &new, "completions", errors);
+    }
+    if !rests(before) {
+        same(&old, &new, "template", errors);
         return;
     }
-    let (before, after) = (template(old), template(new));
-    for name in ["metadata", "spec"] {
-        if before.get(name) != after.get(name) {
-            let value = after.get(name).unwrap_or(&Value::Null);
-            errors.invalid(
-                &format!("spec.template.{name}"),
-                value,
-                "field is immutable",
-            );
+    let pods = |spec: &Value| spec.pointer("/template/spec").cloned().unwrap_or_default();
+    let now = pods(&new);
+    if placeless(pods(&old)) != placeless(now.clone()) {
+        errors.invalid("spec.template.spec", &now, "field is immutable");
+    }
+}
+
+/// Is a Job suspended with nothing of it running? Then its pods may still be told where to run and
+/// how much they get (`shouldAllowMutablePodTemplate` in `registry/batch/job/strategy.go`).
+fn rests(job: &Object) -> bool {
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Status {
+        active: u32,
+        start_time: Option<String>,
+        conditions: Vec<Condition>,
+    }
+    #[derive(Deserialize)]
+    struct Condition {
+        r#type: String,
+        status: String,
+    }
+    let suspended = job.field::<Value>("spec").unwrap_or_default();
+    let status: Status = job.status();
+    let mut conditions = status.conditions.iter();
+    let stands = status.start_time.is_none()
+        || conditions.any(|one| one.r#type == "Suspended" && one.status == "True");
+    suspended.get("suspend") == Some(&Value::Bool(true)) && stands && status.active == 0
+}
+
+/// A pod's spec without where it may run and how much it gets.
+fn placeless(spec: Value) -> Value {
+    let mut spec = without(
+        spec,
+        "resources",
+        &["nodeSelector", "tolerations", "schedulingGates"],
+    );
+    if let Some(fields) = spec.as_object_mut()
+        && let Some(affinity) = fields.get_mut("affinity").and_then(Value::as_object_mut)
+    {
+        affinity.remove("nodeAffinity");
+        if affinity.is_empty() {
+            fields.remove("affinity");
         }
     }
+    spec
 }
 
 fn service(old: &Value, new: &Value, errors: &mut Errors) {
