@@ -139,12 +139,12 @@ pub fn run(arguments: &Fidelity) -> Result<ExitCode> {
     }
 }
 
-/// The suite on the lab, as a part of `cargo xtask test --long`.
+/// The suite on the lab, as a part of `cargo xtask test`.
 pub fn on_the_lab(tally: &mut Tally) -> Result<()> {
     places::count("lab", tally)
 }
 
-/// The suite on the simulator, as a part of `cargo xtask test --long`.
+/// The suite on the simulator, as a part of `cargo xtask test`.
 pub fn on_the_sim(tally: &mut Tally) -> Result<()> {
     places::count("sim", tally)
 }

@@ -57,7 +57,7 @@ const CORE_NEVER: &[&str] = &[
 
 /// Crates that only some of ours may use.
 const RESERVED: &[(&str, &[&str])] = &[
-    ("kube", &["nightshift-cluster"]),
+    ("kube", &["nightshift-cluster", "xtask"]),
     ("kube-client", &["nightshift-cluster"]),
     ("sqlx", &["nightshift"]),
 ];
@@ -308,7 +308,7 @@ mod tests {
                 "nightshift-core depends on tokio, which is not on its list",
                 "tokio comes into nightshift-core through nightshift-core",
                 "rand comes into nightshift-core through cel",
-                "nightshift depends on kube, which only nightshift-cluster may",
+                "nightshift depends on kube, which only nightshift-cluster, xtask may",
                 "nightshift-chaos is not in the table of xtask/src/layers.rs",
             ]
         );

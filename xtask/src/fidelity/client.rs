@@ -13,8 +13,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
+use super::room::PATIENCE;
+
 /// The longest that one answer may take. Watches have limits of their own.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_mins(1);
 /// What the server makes a field manager's name of, where none is given.
 pub const AGENT: &str = "fidelity";
 
@@ -186,13 +188,13 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// The next line, or nothing if the server ended the answer; an error after `limit`.
-    pub fn line(&mut self, limit: Duration) -> Result<Option<String>> {
+    /// The next line, or nothing if the server ended the answer.
+    pub fn line(&mut self) -> Result<Option<String>> {
         let runtime = Arc::clone(&self.client.runtime);
         let lines = self.read_line();
         runtime
-            .block_on(async { tokio::time::timeout(limit, lines).await })
-            .map_err(|_| anyhow!("nothing came within {} s", limit.as_secs_f32()))?
+            .block_on(async { tokio::time::timeout(PATIENCE, lines).await })
+            .map_err(|_| anyhow!("nothing came within {} s", PATIENCE.as_secs()))?
     }
 
     async fn read_line(&mut self) -> Result<Option<String>> {
@@ -210,14 +212,14 @@ impl Stream {
     }
 
     /// The next event of a watch.
-    pub fn next(&mut self, limit: Duration) -> Result<Value> {
-        let line = self.line(limit)?.context("the server ended the watch")?;
+    pub fn next(&mut self) -> Result<Value> {
+        let line = self.line()?.context("the server ended the watch")?;
         serde_json::from_str(&line).with_context(|| format!("no JSON: {line}"))
     }
 
     /// The next event of a watch, which must have this type; returns its object.
     pub fn expect(&mut self, kind: &str) -> Result<Value> {
-        let mut event = self.next(Duration::from_secs(10))?;
+        let mut event = self.next()?;
         ensure!(event["type"] == kind, "not {kind}: {event}");
         Ok(event["object"].take())
     }

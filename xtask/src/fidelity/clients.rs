@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::room::Room;
+use super::room::{PATIENCE, Room};
 use super::{Check, joined};
 
 /// All checks of this group.
@@ -51,11 +51,11 @@ impl Said {
 }
 
 impl Room {
-    /// A program with the target's kubeconfig; it may take two minutes.
+    /// A program with the target's kubeconfig, ended when it takes too long.
     fn program(&self, words: &[String]) -> Command {
         let mut command = Command::new("timeout");
         command
-            .arg("120")
+            .arg(PATIENCE.as_secs().to_string())
             .args(words)
             .env("KUBECONFIG", &self.target.kubeconfig);
         command

@@ -9,28 +9,35 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::Fidelity;
 use super::differences::KNOWN;
 use super::run::{self, Found};
-use crate::check::Tally;
+use crate::check::{Tally, cargo, root, succeed};
 use crate::lab::{Identity, Lab, Progress, until};
 
 /// Where the results of one place are kept.
 pub fn results(place: &str) -> Result<PathBuf> {
-    Ok(crate::check::root()?.join(format!("target/fidelity/{place}.json")))
+    Ok(root()?.join(format!("target/fidelity/{place}.json")))
 }
 
-/// Builds the clients of the suite: kubectl and the informer.
+/// Builds the clients of the suite: kubectl, the informer and the operator.
 fn clients(lab: &Lab, progress: &Progress) -> Result<()> {
-    lab.build_clients(progress)
+    lab.build_clients(progress)?;
+    let args = [
+        "build",
+        "--quiet",
+        "--package",
+        "xtask",
+        "--example",
+        "operator",
+    ];
+    succeed(&mut cargo(&root()?, &args))
 }
 
-/// Builds one of the workspace's programs.
-fn built(package: &str) -> Result<()> {
-    let status = Command::new(env!("CARGO"))
-        .current_dir(crate::check::root()?)
-        .args(["build", "--quiet", "--package", package])
-        .stdin(Stdio::null())
-        .status()?;
-    ensure!(status.success(), "{package} does not build");
-    Ok(())
+/// The kube-rs program.
+pub fn operator() -> Result<PathBuf> {
+    // xtask itself was built into the folder above.
+    let own = std::env::current_exe().context("no name of this program")?;
+    let program = own.with_file_name("examples").join("operator");
+    ensure!(program.exists(), "{} is not built", program.display());
+    Ok(program)
 }
 
 /// Runs the suite in the lab's network; starts the lab if it is down, and then takes it down.
@@ -121,8 +128,7 @@ struct Simulator(Child);
 impl Simulator {
     /// Builds and starts it, and waits for its kubeconfig.
     fn start(kubeconfig: &Path) -> Result<Self> {
-        built("nightshift")?;
-        let child = Command::new(crate::check::root()?.join("target/debug/nightshift"))
+        let child = Command::new(crate::agent::build()?)
             .args([
                 "sim",
                 "--nodes",

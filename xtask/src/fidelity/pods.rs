@@ -81,9 +81,11 @@ pub fn pod_of(name: &str, spec: &Value) -> Value {
     pod
 }
 
-/// A readiness probe that asks often.
+/// A readiness probe that asks often and is patient with a busy machine.
 pub fn readiness() -> Value {
-    json!({ "httpGet": { "path": "/readyz", "port": 8080 }, "periodSeconds": 1 })
+    json!({
+        "httpGet": { "path": "/readyz", "port": 8080 }, "periodSeconds": 1, "timeoutSeconds": 10,
+    })
 }
 
 /// A workload's spec with a selector and a template for pods that are soon ready.

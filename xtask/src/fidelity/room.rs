@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 use super::client::{Answer, Client, Stream};
 use crate::lab::until;
 
+/// The longest that anything is waited for. A busy machine stretches every time: how fast a cluster
+/// is, is read from the timestamps that it writes, never from how long somebody waited for it.
+pub const PATIENCE: Duration = Duration::from_mins(4);
 /// JSON Patch.
 pub const JSON_PATCH: &str = "application/json-patch+json";
 /// JSON Merge Patch.
@@ -80,7 +83,7 @@ impl Room {
             &json!({ "metadata": { "name": room.namespace } }),
         )?
         .is(201)?;
-        room.wait("what each namespace gets", 60, |room| {
+        room.wait("what each namespace gets", |room| {
             let both = ["serviceaccounts/default", "configmaps/kube-root-ca.crt"];
             let codes = both.map(|path| room.read(path).map(|answer| answer.code));
             Ok(codes.into_iter().collect::<Result<Vec<_>>>()? == [200, 200])
@@ -215,13 +218,8 @@ impl Room {
     }
 
     /// Waits until `look` says yes.
-    pub fn wait(
-        &self,
-        what: &str,
-        seconds: u64,
-        look: impl Fn(&Self) -> Result<bool>,
-    ) -> Result<()> {
-        until(what, Duration::from_secs(seconds), || {
+    pub fn wait(&self, what: &str, look: impl Fn(&Self) -> Result<bool>) -> Result<()> {
+        until(what, PATIENCE, || {
             Ok(if look(self)? {
                 Ok(())
             } else {
@@ -231,31 +229,21 @@ impl Room {
     }
 
     /// Waits until an object looks as wanted; returns it. The error shows its status.
-    pub fn see(
-        &self,
-        path: &str,
-        what: &str,
-        seconds: u64,
-        look: impl Fn(&Value) -> bool,
-    ) -> Result<Value> {
-        until(
-            &format!("{path}: {what}"),
-            Duration::from_secs(seconds),
-            || {
-                let answer = self.read(path)?;
-                let fits = answer.code == 200 && look(&answer.body);
-                Ok(if fits {
-                    Ok(answer.body)
-                } else {
-                    Err(shown(&answer.body))
-                })
-            },
-        )
+    pub fn see(&self, path: &str, what: &str, look: impl Fn(&Value) -> bool) -> Result<Value> {
+        until(&format!("{path}: {what}"), PATIENCE, || {
+            let answer = self.read(path)?;
+            let fits = answer.code == 200 && look(&answer.body);
+            Ok(if fits {
+                Ok(answer.body)
+            } else {
+                Err(shown(&answer.body))
+            })
+        })
     }
 
     /// Waits until an object is gone.
-    pub fn gone(&self, path: &str, seconds: u64) -> Result<()> {
-        self.wait(&format!("{path} to be gone"), seconds, |room| {
+    pub fn gone(&self, path: &str) -> Result<()> {
+        self.wait(&format!("{path} to be gone"), |room| {
             Ok(room.read(path)?.code == 404)
         })
     }
@@ -274,11 +262,11 @@ impl Room {
         Ok(events)
     }
 
-    /// Waits for an event with this reason about a pod; returns it.
-    pub fn event(&self, kind: &str, name: &str, reason: &str, seconds: u64) -> Result<Value> {
+    /// Waits for an event with this reason about an object; returns the first.
+    pub fn event(&self, kind: &str, name: &str, reason: &str) -> Result<Value> {
         until(
             &format!("event {reason} of {kind} {name}"),
-            Duration::from_secs(seconds),
+            PATIENCE,
             || {
                 let events = self.events(kind, name)?;
                 let reasons: Vec<_> = events.iter().map(|event| text(&event["reason"])).collect();

@@ -27,8 +27,8 @@ fn main(pod: &Value) -> &Value {
 }
 
 /// Waits until the first container waits for this reason; returns the pod.
-fn waiting(room: &Room, reason: &str, seconds: u64) -> Result<Value> {
-    room.see("pods/it", reason, seconds, |pod| {
+fn waiting(room: &Room, reason: &str) -> Result<Value> {
+    room.see("pods/it", reason, |pod| {
         main(pod)["state"]["waiting"]["reason"] == reason
     })
 }

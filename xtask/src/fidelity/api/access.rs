@@ -129,7 +129,7 @@ fn role_and_binding(room: &Room) -> Result<()> {
     let rules =
         json!([{ "apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list"] }]);
     grant(room, "reader", "read", &rules)?;
-    room.wait("the role to count", 10, |room| {
+    room.wait("the role to count", |room| {
         Ok(code(room, &who, Method::GET, "configmaps")? == 200)
     })?;
     same!(
@@ -151,7 +151,7 @@ fn role_and_binding(room: &Room) -> Result<()> {
         403
     );
     room.delete("rolebindings/read")?.is(200)?;
-    room.wait("the end of the role", 10, |room| {
+    room.wait("the end of the role", |room| {
         Ok(code(room, &who, Method::GET, "configmaps")? == 403)
     })
 }
@@ -164,7 +164,7 @@ fn resource_names(room: &Room) -> Result<()> {
     ]);
     grant(room, "picky", "pick", &rules)?;
     let one = "configmaps/kube-root-ca.crt";
-    room.wait("the role to count", 10, |room| {
+    room.wait("the role to count", |room| {
         Ok(code(room, &who, Method::GET, one)? == 200)
     })?;
     same!(code(room, &who, Method::GET, "configmaps/other")?, 403);
@@ -178,7 +178,7 @@ fn escalation(room: &Room) -> Result<()> {
     let (user, who) = account(room, "climber")?;
     let rules = json!([{ "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles"], "verbs": ["create", "get"] }]);
     grant(room, "climber", "climb", &rules)?;
-    room.wait("the role to count", 10, |room| {
+    room.wait("the role to count", |room| {
         Ok(code(room, &who, Method::GET, "roles/climb")? == 200)
     })?;
     let more = json!({
@@ -230,7 +230,7 @@ fn access_reviews(room: &Room) -> Result<()> {
     )?;
     let other = json!({ "spec": { "user": user, "resourceAttributes": attributes } });
     let path = format!("{REVIEWS}/subjectaccessreviews");
-    room.wait("the role to count", 10, |room| {
+    room.wait("the role to count", |room| {
         Ok(room.create(&path, &other)?["status"]["allowed"] == true)
     })?;
     let answer = room.create(&path, &other)?;
@@ -253,7 +253,7 @@ fn rules_review(room: &Room) -> Result<()> {
     let ask = json!({ "spec": { "namespace": room.namespace } });
     let path = format!("{REVIEWS}/selfsubjectrulesreviews");
     let wanted = json!({ "verbs": ["list"], "apiGroups": [""], "resources": ["pods"] });
-    room.wait("the role to be listed", 10, |_| {
+    room.wait("the role to be listed", |_| {
         let answer = who
             .request(Method::POST, &path)
             .json(&ask)

@@ -221,7 +221,7 @@ fn idempotent(room: &Room) -> Result<()> {
     let first = room
         .apply("deployments/it", "alice", &idle_deployment("it"))?
         .is(201)?;
-    let settled = room.see("deployments/it", "observed", 10, |it| {
+    let settled = room.see("deployments/it", "observed", |it| {
         it["status"]["observedGeneration"] == 1
     })?;
     let again = room

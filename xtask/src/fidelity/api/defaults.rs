@@ -117,12 +117,12 @@ fn namespace_defaults(room: &Room) -> Result<()> {
         found["metadata"]["labels"]["kubernetes.io/metadata.name"],
         room.namespace.as_str()
     );
-    room.wait("the authority's certificate", 10, |room| {
+    room.wait("the authority's certificate", |room| {
         Ok(room.read("configmaps/kube-root-ca.crt")?.code == 200)
     })?;
     // Both come back.
     room.delete("serviceaccounts/default")?.is(200)?;
-    room.wait("a new ServiceAccount", 10, |room| {
+    room.wait("a new ServiceAccount", |room| {
         Ok(room.read("serviceaccounts/default")?.code == 200)
     })
 }
@@ -133,7 +133,7 @@ fn limited(room: &Room, hard: &Value) -> Result<()> {
         "resourcequotas",
         &json!({ "metadata": { "name": "small" }, "spec": { "hard": hard } }),
     )?;
-    room.see("resourcequotas/small", "counted", 20, |it| {
+    room.see("resourcequotas/small", "counted", |it| {
         it["status"]["used"].is_object()
     })
     .map(drop)
@@ -173,14 +173,14 @@ fn quota(room: &Room) -> Result<()> {
 fn quota_used(room: &Room) -> Result<()> {
     limited(room, &json!({ "pods": "1" }))?;
     room.create("pods", &idle_pod("one"))?;
-    room.see("resourcequotas/small", "one pod", 20, |it| {
+    room.see("resourcequotas/small", "one pod", |it| {
         it["status"]["used"]["pods"] == "1"
     })?;
     let message = "pods \"two\" is forbidden: exceeded quota: small, requested: pods=1, used: pods=1, limited: pods=1";
     room.post("pods", &idle_pod("two"))?
         .refused(403, "Forbidden", message)?;
     room.delete("pods/one")?.is(200)?;
-    room.see("resourcequotas/small", "no pod", 30, |it| {
+    room.see("resourcequotas/small", "no pod", |it| {
         it["status"]["used"]["pods"] == "0"
     })?;
     room.create("pods", &idle_pod("two")).map(drop)
@@ -201,7 +201,7 @@ fn limit_range(room: &Room) -> Result<()> {
         pod["spec"]["containers"][0]["resources"] = resources;
         pod
     };
-    room.wait("the limits to count", 10, |room| {
+    room.wait("the limits to count", |room| {
         let pod = room.post("pods?dryRun=All", &idle_pod("it"))?.is(201)?;
         Ok(pod["spec"]["containers"][0]["resources"]["limits"]["memory"] == "128Mi")
     })?;

@@ -31,7 +31,7 @@ fn answers(room: &Room) -> Result<()> {
     room.create("pods", &idle_pod("it"))?;
     // A pod answers with itself.
     same!(room.delete("pods/it")?.is(200)?["kind"], "Pod");
-    room.gone("pods/it", 5)
+    room.gone("pods/it")
 }
 
 fn finalizers(room: &Room) -> Result<()> {
@@ -100,7 +100,7 @@ fn preconditions(room: &Room) -> Result<()> {
 /// A Deployment and its ReplicaSet; returns the ReplicaSet's name.
 fn deployment(room: &Room) -> Result<String> {
     room.create("deployments", &idle_deployment("it"))?;
-    room.wait("a ReplicaSet", 20, |room| {
+    room.wait("a ReplicaSet", |room| {
         Ok(room.names("replicasets")?.len() == 1)
     })?;
     Ok(room.names("replicasets")?.swap_remove(0))
@@ -114,7 +114,7 @@ fn orphans(room: &Room) -> Result<()> {
     );
     room.delete_with("deployments/it", &json!({ "propagationPolicy": "Orphan" }))?
         .is(200)?;
-    room.gone("deployments/it", 20)?;
+    room.gone("deployments/it")?;
     let left = room.get(&set)?;
     same!(left["metadata"].get("ownerReferences"), None);
     Ok(())
@@ -136,7 +136,7 @@ fn foreground(room: &Room) -> Result<()> {
         held["metadata"]["finalizers"],
         json!(["foregroundDeletion"])
     );
-    room.see(&set, "being deleted", 20, |it| {
+    room.see(&set, "being deleted", |it| {
         it["metadata"]["deletionTimestamp"].is_string()
     })?;
     room.get("deployments/it")?;
@@ -146,7 +146,7 @@ fn foreground(room: &Room) -> Result<()> {
         &json!({ "metadata": { "finalizers": null } }),
     )?
     .is(200)?;
-    room.gone("deployments/it", 20)
+    room.gone("deployments/it")
 }
 
 fn background(room: &Room) -> Result<()> {
@@ -159,14 +159,14 @@ fn background(room: &Room) -> Result<()> {
         .is(200)?;
     same!(status["status"], "Success");
     same!(room.read("deployments/it")?.code, 404);
-    room.gone(&set, 20)
+    room.gone(&set)
 }
 
 fn grace(room: &Room) -> Result<()> {
     let mut wanted = crate::fidelity::pods::pod("it", &crate::fidelity::pods::Does::Serve);
     wanted["spec"]["terminationGracePeriodSeconds"] = json!(7);
     room.create("pods", &wanted)?;
-    room.see("pods/it", "running", 60, |it| {
+    room.see("pods/it", "running", |it| {
         it["status"]["phase"] == "Running"
     })?;
     let going = room.delete("pods/it")?.is(200)?;
@@ -176,8 +176,8 @@ fn grace(room: &Room) -> Result<()> {
         "{}",
         going["metadata"]
     );
-    room.event("Pod", "it", "Killing", 20)?;
-    room.gone("pods/it", 30)?;
+    room.event("Pod", "it", "Killing")?;
+    room.gone("pods/it")?;
     room.create("pods", &idle_pod("other"))?;
     room.delete_with("pods/other", &json!({ "gracePeriodSeconds": 0 }))?
         .is(200)?;
@@ -220,8 +220,8 @@ fn namespace(room: &Room) -> Result<()> {
         status["details"]["causes"][0]["reason"],
         "NamespaceTerminating"
     );
-    room.gone("configmaps/free", 240)?;
-    let waits = room.see(&path, "says what it waits for", 90, |it| {
+    room.gone("configmaps/free")?;
+    let waits = room.see(&path, "says what it waits for", |it| {
         super::super::room::condition(it, "NamespaceFinalizersRemaining")["status"] == "True"
     })?;
     let found = super::super::room::condition(&waits, "NamespaceFinalizersRemaining");
@@ -234,7 +234,7 @@ fn namespace(room: &Room) -> Result<()> {
         "configmaps/held",
         &json!({ "metadata": { "finalizers": null } }),
     )?;
-    room.gone(&path, 60)
+    room.gone(&path)
 }
 
 fn refusals(room: &Room) -> Result<()> {

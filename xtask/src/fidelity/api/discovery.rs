@@ -145,7 +145,7 @@ fn columns(table: &Value) -> String {
 
 fn pod_columns(room: &Room) -> Result<()> {
     room.create("pods", &pod("it", &Does::Serve))?;
-    room.see("pods/it", "running", 60, |it| {
+    room.see("pods/it", "running", |it| {
         it["status"]["containerStatuses"][0]["ready"] == true
     })?;
     let table = room.get_as("pods", TABLE)?;
@@ -264,13 +264,13 @@ fn custom_kind(room: &Room) -> Result<()> {
     let served = use_widgets(room, &one, &group);
     room.delete(&one)?.is(200)?;
     served?;
-    room.wait("the kind to go", 30, |room| {
+    room.wait("the kind to go", |room| {
         Ok(room.read(&format!("/apis/{group}/v1/widgets"))?.code == 404)
     })
 }
 
 fn use_widgets(room: &Room, one: &str, group: &str) -> Result<()> {
-    let found = room.see(one, "established", 20, |it| {
+    let found = room.see(one, "established", |it| {
         super::super::room::condition(it, "Established")["status"] == "True"
     })?;
     same!(
@@ -278,7 +278,7 @@ fn use_widgets(room: &Room, one: &str, group: &str) -> Result<()> {
         "NoConflicts"
     );
     let path = format!("/apis/{group}/v1/namespaces/{}/widgets", room.namespace);
-    room.wait("the kind to be served", 20, |room| {
+    room.wait("the kind to be served", |room| {
         Ok(room.read(&path)?.code == 200)
     })?;
     let kind = format!("{group}/v1");
@@ -298,9 +298,13 @@ fn use_widgets(room: &Room, one: &str, group: &str) -> Result<()> {
     same!(changed["spec"]["size"], "big");
     same!(changed["status"]["ok"], true);
     same!(changed["metadata"]["generation"], 1);
-    let groups = room.get("/apis")?;
-    entry(&groups["groups"], "name", group)?;
-    let resources = room.get(&format!("/apis/{group}/v1"))?;
+    // What there is, is told by others, a little later.
+    room.wait("the group to be listed", |room| {
+        Ok(entry(&room.get("/apis")?["groups"], "name", group).is_ok())
+    })?;
+    let resources = room.see(&format!("/apis/{group}/v1"), "the kind", |list| {
+        entry(&list["resources"], "name", "widgets").is_ok()
+    })?;
     same!(
         entry(&resources["resources"], "name", "widgets")?["shortNames"],
         json!(["wd"])

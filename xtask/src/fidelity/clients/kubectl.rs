@@ -43,10 +43,10 @@ fn get(room: &Room) -> Result<()> {
         &["No resources found in f"],
     )?;
     room.create("pods", &pod("it", &Does::Serve))?;
-    room.see("pods/it", "running", 90, |pod| {
+    room.see("pods/it", "running", |pod| {
         pod["status"]["phase"] == "Running"
     })?;
-    room.event("Pod", "it", "Started", 30)?;
+    room.event("Pod", "it", "Started")?;
     let table = room.kubectl(&["get", "pods"])?.ok()?;
     let mut lines = table
         .lines()
@@ -103,11 +103,11 @@ fn get(room: &Room) -> Result<()> {
 
 fn describe(room: &Room) -> Result<()> {
     applied(room, &manifest(1))?;
-    room.see("deployments/it", "available", 90, |it| {
+    room.see("deployments/it", "available", |it| {
         it["status"]["availableReplicas"] == 1
     })?;
     let pod = room.names("pods")?.swap_remove(0);
-    room.event("Pod", &pod, "Started", 30)?;
+    room.event("Pod", &pod, "Started")?;
     let said = room.kubectl(&["describe", "deployment", "it"])?.ok()?;
     contains(
         &said,

@@ -1,6 +1,7 @@
 //! kubectl for those who run things: roll out, scale, logs, drain.
 
 use anyhow::{Result, ensure};
+use serde_json::json;
 
 use super::contains;
 use super::kubectl::{applied, manifest};
@@ -18,8 +19,13 @@ pub(super) const CHECKS: &[Check] = &[
 fn rollout(room: &Room) -> Result<()> {
     applied(room, &manifest(1))?;
     let done = "deployment \"it\" successfully rolled out\n";
-    let status = ["rollout", "status", "deployment/it", "--timeout=100s"];
+    let status = ["rollout", "status", "deployment/it", "--timeout=220s"];
     contains(&room.kubectl(&status)?.ok()?, &[done])?;
+    // Long enough that it is still going on when it is asked for.
+    room.merge(
+        "deployments/it",
+        &json!({ "spec": { "minReadySeconds": 10 } }),
+    )?;
     room.kubectl(&["set", "image", "deployment/it", "main=img.test/app:2"])?
         .ok()?;
     contains(
@@ -61,7 +67,7 @@ fn rollout_restart(room: &Room) -> Result<()> {
         ok(&["rollout", "pause", "deployment/it"])?,
         "deployment.apps/it paused\n"
     );
-    room.see("deployments/it", "paused", 20, |it| {
+    room.see("deployments/it", "paused", |it| {
         condition(it, "Progressing")["reason"] == "DeploymentPaused"
     })?;
     let again = room.kubectl(&["rollout", "pause", "deployment/it"])?;
@@ -71,7 +77,7 @@ fn rollout_restart(room: &Room) -> Result<()> {
         "deployment.apps/it resumed\n"
     );
     contains(
-        &ok(&["rollout", "status", "deployment/it", "--timeout=100s"])?,
+        &ok(&["rollout", "status", "deployment/it", "--timeout=220s"])?,
         &["successfully rolled out"],
     )
 }
@@ -87,14 +93,14 @@ fn scale(room: &Room) -> Result<()> {
         "wait",
         "--for=condition=Available",
         "deployment/it",
-        "--timeout=100s",
+        "--timeout=220s",
     ];
     same!(ok(&wait)?, "deployment.apps/it condition met\n");
     let wait = [
         "wait",
         "--for=jsonpath={.status.readyReplicas}=2",
         "deployment/it",
-        "--timeout=100s",
+        "--timeout=220s",
     ];
     same!(ok(&wait)?, "deployment.apps/it condition met\n");
     let refused = room.kubectl(&[
@@ -116,7 +122,7 @@ fn scale(room: &Room) -> Result<()> {
 
 fn logs(room: &Room) -> Result<()> {
     applied(room, &manifest(1))?;
-    room.see("deployments/it", "available", 90, |it| {
+    room.see("deployments/it", "available", |it| {
         it["status"]["availableReplicas"] == 1
     })?;
     let line = "version 1 listens on :8080\n";
@@ -147,7 +153,7 @@ fn drain(room: &Room) -> Result<()> {
 
 fn drained(room: &Room, node: &str) -> Result<()> {
     applied(room, &manifest(2))?;
-    room.see("deployments/it", "available", 90, |it| {
+    room.see("deployments/it", "available", |it| {
         it["status"]["availableReplicas"] == 2
     })?;
     same!(
@@ -163,7 +169,7 @@ fn drained(room: &Room, node: &str) -> Result<()> {
         "--ignore-daemonsets",
         "--delete-emptydir-data",
         selector,
-        "--timeout=90s",
+        "--timeout=220s",
     ];
     let said = room.kubectl(&args)?.ok()?;
     contains(&said, &[&format!("node/{node} drained")])?;
@@ -171,7 +177,7 @@ fn drained(room: &Room, node: &str) -> Result<()> {
         "/api/v1/pods?fieldSelector=spec.nodeName%3D{node}&labelSelector=app%3Dit,pod-template-hash"
     );
     same!(room.names(&left)?, Vec::<String>::new());
-    let moved = room.see("deployments/it", "available elsewhere", 90, |it| {
+    let moved = room.see("deployments/it", "available elsewhere", |it| {
         it["status"]["availableReplicas"] == 2
     })?;
     same!(moved["status"]["replicas"], 2);

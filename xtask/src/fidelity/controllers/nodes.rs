@@ -63,7 +63,7 @@ fn healthy(room: &Room) -> Result<()> {
     same!(lease["spec"]["leaseDurationSeconds"], 40);
     same!(lease["metadata"]["ownerReferences"][0]["kind"], "Node");
     let before = lease["spec"]["renewTime"].clone();
-    room.see(&path, "renewed", 30, |it| it["spec"]["renewTime"] != before)
+    room.see(&path, "renewed", |it| it["spec"]["renewTime"] != before)
         .map(drop)
 }
 
@@ -85,24 +85,24 @@ fn cordon(room: &Room) -> Result<()> {
     let asked = cordoned(room, &name, &path);
     room.merge(&path, &json!({ "spec": { "unschedulable": null } }))?;
     asked?;
-    room.see(&path, "without taints", 10, |it| {
+    room.see(&path, "without taints", |it| {
         it["spec"].get("taints").is_none()
     })?;
-    room.see("pods/it", "placed at last", 30, |it| {
+    room.see("pods/it", "placed at last", |it| {
         it["spec"]["nodeName"] == name.as_str()
     })
     .map(drop)
 }
 
 fn cordoned(room: &Room, name: &str, path: &str) -> Result<()> {
-    let node = room.see(path, "tainted", 10, |it| it["spec"]["taints"].is_array())?;
+    let node = room.see(path, "tainted", |it| it["spec"]["taints"].is_array())?;
     same!(
         node["spec"]["taints"][0]["key"],
         "node.kubernetes.io/unschedulable"
     );
     same!(node["spec"]["taints"][0]["effect"], "NoSchedule");
     room.create("pods", &on(name, "it", &json!({})))?;
-    let event = room.event("Pod", "it", "FailedScheduling", 20)?;
+    let event = room.event("Pod", "it", "FailedScheduling")?;
     let wanted = "0/2 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, \
         1 node(s) were unschedulable. no new claims to deallocate, preemption: 0/2 nodes are available: \
         2 Preemption is not helpful for scheduling.";
@@ -117,7 +117,7 @@ fn no_execute(room: &Room) -> Result<()> {
     room.create("pods", &on(&name, "goes", &json!({})))?;
     room.create("pods", &on(&name, "stays", &tolerates))?;
     for pod in ["goes", "stays"] {
-        room.see(&format!("pods/{pod}"), "running", 60, |it| {
+        room.see(&format!("pods/{pod}"), "running", |it| {
             it["status"]["phase"] == "Running"
         })?;
     }
@@ -131,13 +131,13 @@ fn no_execute(room: &Room) -> Result<()> {
 }
 
 fn evicted(room: &Room) -> Result<()> {
-    let event = room.event("Pod", "goes", "TaintManagerEviction", 30)?;
+    let event = room.event("Pod", "goes", "TaintManagerEviction")?;
     same!(
         event["message"],
         format!("Marking for deletion Pod {}/goes", room.namespace)
     );
     same!(event["source"]["component"], "taint-eviction-controller");
-    room.gone("pods/goes", 40)?;
+    room.gone("pods/goes")?;
     same!(
         room.get("pods/stays")?["metadata"].get("deletionTimestamp"),
         None

@@ -28,7 +28,7 @@ fn stateful(room: &Room, replicas: u32) -> Result<()> {
     let mut wanted = workload("it", replicas);
     wanted["spec"]["serviceName"] = json!("it");
     room.create("statefulsets", &wanted)?;
-    room.see("statefulsets/it", "ready", 90, |it| {
+    room.see("statefulsets/it", "ready", |it| {
         it["status"]["readyReplicas"] == replicas
     })
     .map(drop)
@@ -55,21 +55,19 @@ fn ordered(room: &Room) -> Result<()> {
         first["metadata"]["labels"]["apps.kubernetes.io/pod-index"],
         "0"
     );
-    let event = room.event("StatefulSet", "it", "SuccessfulCreate", 5)?;
+    let event = room.event("StatefulSet", "it", "SuccessfulCreate")?;
     same!(
         event["message"],
         "Create Pod it-0 in StatefulSet it successful"
     );
     room.delete("pods/it-0")?.is(200)?;
     let old = first["metadata"]["uid"].clone();
-    room.see("pods/it-0", "made anew", 60, |it| {
-        it["metadata"]["uid"] != old
-    })?;
+    room.see("pods/it-0", "made anew", |it| it["metadata"]["uid"] != old)?;
     room.merge(
         "statefulsets/it/scale",
         &json!({ "spec": { "replicas": 1 } }),
     )?;
-    room.gone("pods/it-1", 60)?;
+    room.gone("pods/it-1")?;
     same!(room.names("pods")?, ["it-0"]);
     Ok(())
 }
@@ -84,19 +82,21 @@ fn ordered_update(room: &Room) -> Result<()> {
     );
     let image = json!({ "spec": { "template": { "spec": { "containers": [{ "name": "main", "image": "img.test/app:2" }] } } } });
     room.strategic("statefulsets/it", &image)?;
-    room.wait("it-1 to be changed first", 60, |room| {
+    room.wait("it-1 to be changed first", |room| {
         let image = |name: &str| -> Result<String> {
             let answer = room.read(&format!("pods/{name}"))?;
             Ok(text(&answer.body["spec"]["containers"][0]["image"]))
         };
-        let (last, first) = (image("it-1")?, image("it-0")?);
+        // In this order: what is not yet changed when it is asked second was not changed first.
+        let first = image("it-0")?;
+        let last = image("it-1")?;
         ensure!(
             last == "img.test/app:2" || first != "img.test/app:2",
             "it-0 was changed before it-1"
         );
         Ok(last == "img.test/app:2")
     })?;
-    let done = room.see("statefulsets/it", "updated", 90, |it| {
+    let done = room.see("statefulsets/it", "updated", |it| {
         let status = &it["status"];
         status["updatedReplicas"] == 2
             && status["readyReplicas"] == 2
@@ -121,7 +121,7 @@ fn one_a_node(room: &Room) -> Result<()> {
     }
     room.create("daemonsets", &wanted)?;
     let nodes = room.names("/api/v1/nodes")?;
-    let set = room.see("daemonsets/it", "ready everywhere", 90, |it| {
+    let set = room.see("daemonsets/it", "ready everywhere", |it| {
         it["status"]["numberReady"] == nodes.len()
     })?;
     same!(set["status"]["desiredNumberScheduled"], nodes.len());
@@ -179,7 +179,7 @@ fn job_completes(room: &Room) -> Result<()> {
         "jobs",
         &job(&ends, &json!({ "completions": 2, "parallelism": 1 })),
     )?;
-    let done = room.see("jobs/it", "complete", 90, |it| {
+    let done = room.see("jobs/it", "complete", |it| {
         condition(it, "Complete")["status"] == "True"
     })?;
     same!(done["status"]["succeeded"], 2);
@@ -195,9 +195,9 @@ fn job_completes(room: &Room) -> Result<()> {
         done["status"]
     );
     same!(done["status"].get("active"), None);
-    room.event("Job", "it", "SuccessfulCreate", 5)?;
+    room.event("Job", "it", "SuccessfulCreate")?;
     same!(
-        room.event("Job", "it", "Completed", 10)?["message"],
+        room.event("Job", "it", "Completed")?["message"],
         "Job completed"
     );
     let pod = room.get("pods")?["items"][0].take();
@@ -221,7 +221,7 @@ fn job_fails(room: &Room) -> Result<()> {
         message: "no",
     };
     room.create("jobs", &job(&ends, &json!({ "backoffLimit": 1 })))?;
-    let failed = room.see("jobs/it", "failed", 120, |it| {
+    let failed = room.see("jobs/it", "failed", |it| {
         condition(it, "Failed")["status"] == "True"
     })?;
     let why = condition(&failed, "Failed");
@@ -236,7 +236,7 @@ fn job_fails(room: &Room) -> Result<()> {
     );
     same!(failed["status"]["failed"], 2);
     same!(room.names("pods")?.len(), 2);
-    let event = room.event("Job", "it", "BackoffLimitExceeded", 10)?;
+    let event = room.event("Job", "it", "BackoffLimitExceeded")?;
     same!(event["type"], "Warning");
     same!(room.get("pods")?["items"][0]["status"]["phase"], "Failed");
     Ok(())
@@ -247,7 +247,7 @@ fn job_deadline(room: &Room) -> Result<()> {
         "jobs",
         &job(&Does::Serve, &json!({ "activeDeadlineSeconds": 3 })),
     )?;
-    let failed = room.see("jobs/it", "failed", 60, |it| {
+    let failed = room.see("jobs/it", "failed", |it| {
         condition(it, "Failed")["status"] == "True"
     })?;
     same!(condition(&failed, "Failed")["reason"], "DeadlineExceeded");
@@ -255,7 +255,5 @@ fn job_deadline(room: &Room) -> Result<()> {
         condition(&failed, "Failed")["message"],
         "Job was active longer than specified deadline"
     );
-    room.wait("its pod to go", 40, |room| {
-        Ok(room.names("pods")?.is_empty())
-    })
+    room.wait("its pod to go", |room| Ok(room.names("pods")?.is_empty()))
 }

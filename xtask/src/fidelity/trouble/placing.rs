@@ -22,14 +22,15 @@ const UNHELPFUL: &str = "no new claims to deallocate, preemption: 0/2 nodes are 
 /// Fails unless the scheduler says this about pod `name`: in an event and in a condition.
 fn refused(room: &Room, name: &str, why: &str) -> Result<()> {
     let wanted = format!("0/2 nodes are available: {why}");
-    let event = room.event("Pod", name, "FailedScheduling", 30)?;
+    let event = room.event("Pod", name, "FailedScheduling")?;
     same!(event["message"], wanted);
     same!(event["type"], "Warning");
     same!(event["reportingComponent"], "default-scheduler");
-    let pod = room.get(&format!("pods/{name}"))?;
+    let pod = room.see(&format!("pods/{name}"), "unschedulable", |pod| {
+        condition(pod, "PodScheduled")["reason"] == "Unschedulable"
+    })?;
     let found = condition(&pod, "PodScheduled");
     same!(found["status"], "False");
-    same!(found["reason"], "Unschedulable");
     same!(found["message"], wanted);
     same!(pod["status"]["phase"], "Pending");
     same!(pod["status"].get("containerStatuses"), None);
@@ -86,7 +87,7 @@ fn selectors(room: &Room) -> Result<()> {
     }] } } });
     for name in ["a", "b"] {
         wish(room, name, &apart, &json!({}))?;
-        room.see(&format!("pods/{name}"), "placed", 20, |pod| {
+        room.see(&format!("pods/{name}"), "placed", |pod| {
             pod["spec"]["nodeName"].is_string()
         })?;
     }
@@ -104,7 +105,7 @@ fn host_port(room: &Room) -> Result<()> {
     let port = json!({ "ports": [{ "containerPort": 8080, "hostPort": 18081 }] });
     for name in ["a", "b"] {
         wish(room, name, &json!({}), &port)?;
-        room.see(&format!("pods/{name}"), "placed", 20, |pod| {
+        room.see(&format!("pods/{name}"), "placed", |pod| {
             pod["spec"]["nodeName"].is_string()
         })?;
     }
@@ -122,7 +123,7 @@ fn no_claim(room: &Room) -> Result<()> {
     let volumes =
         json!({ "volumes": [{ "name": "d", "persistentVolumeClaim": { "claimName": "data" } }] });
     wish(room, "it", &volumes, &json!({}))?;
-    let event = room.event("Pod", "it", "FailedScheduling", 30)?;
+    let event = room.event("Pod", "it", "FailedScheduling")?;
     crate::fidelity::room::shaped(
         &event["message"],
         "0/2 nodes are available: persistentvolumeclaim \"data\" not found. ",
@@ -133,7 +134,7 @@ fn no_claim(room: &Room) -> Result<()> {
 fn gate(room: &Room) -> Result<()> {
     let gates = json!({ "schedulingGates": [{ "name": "example.com/wait" }] });
     wish(room, "it", &gates, &json!({}))?;
-    let pod = room.see("pods/it", "gated", 20, |pod| {
+    let pod = room.see("pods/it", "gated", |pod| {
         condition(pod, "PodScheduled")["reason"] == "SchedulingGated"
     })?;
     same!(
@@ -141,7 +142,7 @@ fn gate(room: &Room) -> Result<()> {
         "Scheduling is blocked due to non-empty scheduling gates"
     );
     room.merge("pods/it", &json!({ "spec": { "schedulingGates": null } }))?;
-    room.see("pods/it", "placed", 30, |pod| {
+    room.see("pods/it", "placed", |pod| {
         pod["spec"]["nodeName"].is_string()
     })
     .map(drop)
@@ -157,13 +158,13 @@ fn fits_later(room: &Room) -> Result<()> {
     for pod in [&first, &second] {
         room.create("pods", pod)?;
     }
-    room.wait("both nodes to be taken", 30, |room| {
+    room.wait("both nodes to be taken", |room| {
         Ok(room.names("pods?fieldSelector=spec.nodeName!%3D")?.len() == 2)
     })?;
     room.create("pods", &third)?;
-    room.event("Pod", "third", "FailedScheduling", 30)?;
+    room.event("Pod", "third", "FailedScheduling")?;
     room.delete("pods/first")?.is(200)?;
-    room.see("pods/third", "placed", 60, |pod| {
+    room.see("pods/third", "placed", |pod| {
         pod["spec"]["nodeName"].is_string()
     })?;
     let found = room.get("pods/third")?;
