@@ -211,7 +211,7 @@ fn subresource(cluster: &mut Cluster, call: &Call<'_>, name: &str) -> Result<Ans
 }
 
 fn get(cluster: &Cluster, call: &Call<'_>) -> Result<Answer, Status> {
-    let object = call.current(cluster)?;
+    let object = cluster.as_read(call.target.stored, &call.current(cluster)?);
     Ok(call.object(cluster, 200, &object))
 }
 

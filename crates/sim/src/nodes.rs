@@ -9,7 +9,7 @@ use crate::kubelet::machines::{Machine, node_address, pod_network};
 use crate::kubelet::node::{PRESSURES, images, say};
 use crate::object::{Key, Object, OwnerReference};
 use crate::quantity::Quantity;
-use crate::resources::ids;
+use crate::resources::{ResourceId, ids};
 use crate::status::Status;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -189,7 +189,7 @@ impl Cluster {
     /// When a kubelet last renewed its lease. `None` for a node that has no kubelet here.
     ///
     /// Leases are not written every ten seconds: what they would say is computed, here and in
-    /// [`Cluster::lease_as_read`].
+    /// [`Cluster::as_read`].
     pub fn last_heartbeat(&self, node: &str) -> Option<Timestamp> {
         let machine = self.machines.nodes.get(node)?;
         let at = machine.silent_since.unwrap_or(self.now());
@@ -199,15 +199,15 @@ impl Cluster {
         Timestamp::from_second(at.as_second().saturating_sub(past)).ok()
     }
 
-    /// A lease as a client reads it: that of a node with the time of its kubelet's last heartbeat.
-    pub fn lease_as_read(&self, lease: &Arc<Object>) -> Arc<Object> {
-        if &*lease.meta.namespace != "kube-node-lease" {
-            return Arc::clone(lease);
-        }
-        let Some(at) = self.last_heartbeat(&lease.meta.name) else {
-            return Arc::clone(lease);
+    /// An object as a client reads it: a node's lease has the time of its kubelet's last heartbeat.
+    pub fn as_read(&self, resource: ResourceId, object: &Arc<Object>) -> Arc<Object> {
+        let heartbeat = (resource == ids::LEASES && &*object.meta.namespace == "kube-node-lease")
+            .then(|| self.last_heartbeat(&object.meta.name))
+            .flatten();
+        let Some(at) = heartbeat else {
+            return Arc::clone(object);
         };
-        let mut fresh = Object::clone(lease);
+        let mut fresh = Object::clone(object);
         let mut spec: Value = fresh.field("spec").unwrap_or_default();
         if let Some(spec) = spec.as_object_mut() {
             spec.insert("renewTime".to_owned(), micros(at).into());

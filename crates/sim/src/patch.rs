@@ -256,7 +256,26 @@ fn json_patch(value: &mut Value, operations: Vec<Value>) -> Result<(), Status> {
     }
     let operations: json_patch::Patch =
         serde_json::from_value(Value::Array(operations)).map_err(|_| rejected())?;
-    json_patch::patch(value, &operations).map_err(|_| rejected())
+    for operation in &operations.0 {
+        if !finds_nothing(value, operation) {
+            json_patch::patch(value, std::slice::from_ref(operation)).map_err(|_| rejected())?;
+        }
+    }
+    Ok(())
+}
+
+/// Does a `test` for null find its object, and the field not in it? That passes in Go's library
+/// (`evanphx/json-patch`), and kube-rs and controller-runtime rely on it.
+fn finds_nothing(value: &Value, operation: &json_patch::PatchOperation) -> bool {
+    let json_patch::PatchOperation::Test(test) = operation else {
+        return false;
+    };
+    let path = test.path.as_str();
+    let parent = path
+        .rsplit_once('/')
+        .map(|(parent, _)| value.pointer(parent));
+    let parent = parent.flatten().is_some_and(Value::is_object);
+    test.value.is_null() && parent && value.pointer(path).is_none()
 }
 
 /// 422 without causes: what a failed `test` gets, and any operation that cannot be done.
@@ -389,6 +408,14 @@ mod tests {
             ),
             (
                 json!([{"op": "remove", "path": "/data/zz"}]),
+                Err((422, rejected)),
+            ),
+            (
+                json!([{"op": "test", "path": "/data/zz", "value": null}, {"op": "add", "path": "/data/zz", "value": "3"}]),
+                Ok(json!({"a": "1", "zz": "3"})),
+            ),
+            (
+                json!([{"op": "test", "path": "/zz/a", "value": null}]),
                 Err((422, rejected)),
             ),
             (

@@ -72,7 +72,7 @@ pub(super) fn page(cluster: &Cluster, call: &Call<'_>) -> Result<Page, Status> {
             more = true;
             break;
         }
-        objects.push(Arc::clone(object));
+        objects.push(cluster.as_read(call.target.stored, object));
     }
     let meta = ListMeta {
         resource_version: revision.to_string(),

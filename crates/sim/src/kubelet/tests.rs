@@ -630,3 +630,17 @@ fn a_day_of_healthy_pods_is_free_and_a_crash_loop_costs_its_transitions() {
     // the end of the Events.
     assert!(written < 60_000, "{written}");
 }
+
+#[test]
+fn a_node_s_lease_is_read_with_its_last_heartbeat_and_names_its_owner() {
+    let mut world = world();
+    let key = Key::new(ids::LEASES, "kube-node-lease", "n1");
+    let read = |world: &World| {
+        let lease = world.0.store.get(&key).expect("the lease");
+        world.0.as_read(ids::LEASES, lease)
+    };
+    let first = read(&world);
+    assert_eq!(first.meta.owner_references[0].kind, "Node");
+    world.pass(25);
+    assert_ne!(read(&world).fields, first.fields);
+}

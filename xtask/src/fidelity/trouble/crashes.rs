@@ -265,9 +265,9 @@ fn log_refusals(room: &Room) -> Result<()> {
     let message =
         "container \"main\" in pod \"it\" is waiting to start: trying and failing to pull image";
     room.wait(message, |room| {
-        let status = room.read("pods/it/log")?.status(400, "BadRequest")?;
-        Ok(status["message"] == message)
+        Ok(room.read("pods/it/log")?.body["message"] == message)
     })?;
+    room.read("pods/it/log")?.status(400, "BadRequest")?;
     let message = "previous terminated container \"main\" in pod \"it\" not found";
     room.read("pods/it/log?previous=true")?
         .refused(400, "BadRequest", message)?;
