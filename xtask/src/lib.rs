@@ -9,5 +9,6 @@ pub mod faults;
 pub mod fidelity;
 pub mod lab;
 pub mod layers;
+pub mod schema;
 pub mod sizes;
 pub mod stories;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{bench, check, demo, fidelity, lab, layers, sizes};
+use xtask::{bench, check, demo, fidelity, lab, layers, schema, sizes};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "The repository's own commands")]
@@ -25,6 +25,8 @@ enum Task {
     #[command(hide = true)]
     BenchProbe(bench::probe::Probe),
     Fidelity(fidelity::Fidelity),
+    /// Writes the table of Kubernetes' types for the simulator, from the Go modules
+    Schema,
     /// The dependency table of the design
     Layers,
     /// Lengths of the source files
@@ -46,6 +48,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Bench(bench) => bench::run(&bench),
         Task::BenchProbe(probe) => bench::probe::run(&probe),
         Task::Fidelity(fidelity) => fidelity::run(&fidelity),
+        Task::Schema => check::one(schema::write),
         Task::Layers => check::one(layers::check),
         Task::Sizes => check::one(sizes::check),
     }

@@ -53,6 +53,8 @@ pub struct Whole {
     pub content_type: &'static str,
     /// `Retry-After`, in seconds.
     pub retry_after: Option<u32>,
+    /// `Warning`: each for a person.
+    pub warnings: Vec<String>,
     /// The body.
     pub body: Bytes,
 }
@@ -86,8 +88,18 @@ impl Answer {
             code,
             content_type,
             retry_after: None,
+            warnings: Vec::new(),
             body: body.into(),
         })
+    }
+
+    /// The same, with warnings.
+    #[must_use]
+    pub(crate) fn warning(mut self, warnings: Vec<String>) -> Self {
+        if let Self::Whole(whole) = &mut self {
+            whole.warnings = warnings;
+        }
+        self
     }
 
     /// A refusal.
@@ -98,6 +110,7 @@ impl Answer {
             code: status.code,
             content_type: "application/json",
             retry_after: details.and_then(|details| details.retry_after_seconds),
+            warnings: Vec::new(),
             body: body.into(),
         })
     }
@@ -113,15 +126,22 @@ pub fn success() -> Answer {
 
 /// Serves one request, and notes it in the audit. The cluster's time is the caller's business.
 pub fn handle(cluster: &mut Cluster, request: &Request) -> Answer {
+    let old = request.of_old_watch();
+    let request = old.as_ref().unwrap_or(request);
     let route = route::parse(&cluster.resources, &request.path);
     let wish = match &route {
         Ok(route) => Wish::of(cluster, request, route),
         Err(_) => Wish::of(cluster, request, &Route::Other(Vec::new())),
     };
     let mut session = Session::new(cluster, wish);
+    let translated = body::translated(request);
+    let request = translated.as_deref().unwrap_or(request);
     let result = session
         .enter(cluster, request)
-        .and_then(|user| serve(cluster, request, route?, user));
+        .and_then(|user| {
+            translated.as_ref().map_err(Status::clone)?;
+            serve(cluster, request, route?, user)
+        });
     let (answer, refusal) = match result {
         Ok(answer) => (answer, None),
         Err(status) => (Answer::refused(&status), Some(status)),

@@ -17,6 +17,28 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
     text
 }
 
+/// The place of the first byte that is no base64. The message is Go's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("illegal base64 data at input byte {0}")]
+pub(crate) struct BadBase64(usize);
+
+/// Is it what [`encode`] writes? Line ends are nothing, as for Go.
+pub(crate) fn check(text: &str) -> Result<(), BadBase64> {
+    let bytes = || text.bytes().enumerate();
+    let letters = || bytes().filter(|(_, one)| !matches!(one, b'\r' | b'\n'));
+    let padding = letters().rev().take_while(|(_, one)| *one == b'=').count();
+    let length = letters().count();
+    let mut body = letters().take(length.saturating_sub(padding.min(2)));
+    if let Some((at, _)) = body.find(|(_, one)| !ALPHABET.contains(one)) {
+        return Err(BadBase64(at));
+    }
+    if length % 4 == 0 {
+        Ok(())
+    } else {
+        Err(BadBase64(text.len()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -28,6 +50,14 @@ mod tests {
         ];
         for (length, vector) in vectors.iter().enumerate() {
             assert_eq!(encode(&b"foobar"[..length]), *vector);
+            assert_eq!(check(vector), Ok(()));
+        }
+    }
+
+    #[test]
+    fn what_is_no_base64_is_refused_with_its_place() {
+        for (text, at) in [("%%", 0), ("Zm9v!mFy", 4), ("Zg=", 3), ("Z===", 1)] {
+            assert_eq!(check(text), Err(BadBase64(at)), "{text}");
         }
     }
 }

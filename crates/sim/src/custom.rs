@@ -5,7 +5,7 @@ use crate::cluster::Cluster;
 use crate::object::{Key, Object};
 use crate::resources::{Resource, ResourceId, ids};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 /// `apiextensions.k8s.io/v1` CustomResourceDefinitionSpec, as far as it decides anything here.
@@ -38,6 +38,14 @@ struct Version {
     storage: bool,
     subresources: Subresources,
     additional_printer_columns: Vec<Column>,
+    schema: Validation,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Validation {
+    #[serde(rename = "openAPIV3Schema")]
+    schema: Option<Map<String, Value>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -96,6 +104,11 @@ fn version(cluster: &Cluster, row: &Resource) -> Option<Version> {
 /// Columns of `kubectl get`, as the definition has them.
 pub(crate) fn columns(cluster: &Cluster, row: &Resource) -> Vec<Column> {
     version(cluster, row).map_or_else(Vec::new, |version| version.additional_printer_columns)
+}
+
+/// The schema of a custom resource, as its definition has it.
+pub(crate) fn schema(cluster: &Cluster, row: &Resource) -> Option<Map<String, Value>> {
+    version(cluster, row)?.schema.schema
 }
 
 /// Paths of the scale subresource.

@@ -33,6 +33,7 @@ pub mod quantity;
 pub mod registry;
 pub mod resources;
 pub mod scheduler;
+mod schema;
 pub mod selector;
 pub mod server;
 pub mod status;

@@ -1,18 +1,19 @@
 //! Patches of the four kinds that Kubernetes knows, and `managedFields`: who has written what.
 
 mod apply;
+mod declared;
 mod managers;
 mod owned;
-mod schema;
 mod strategic;
 
 use crate::object::Object;
 use crate::resources::Resource;
+use crate::schema::read::{self, Directive};
+use crate::schema::{Schema, Type};
 use crate::status::{Cause, Details, Reason, Status};
 use jiff::Timestamp;
 use managers::{Manager, Managers};
 use owned::{Difference, Owned};
-use schema::Schema;
 use serde_json::{Map, Value};
 
 /// Most operations of one JSON patch (`maxJSONPatchOperations` in the API server).
@@ -83,18 +84,19 @@ pub fn manager_name(field_manager: Option<&str>, user_agent: &str) -> String {
     printable.take(MAX_MANAGER).collect()
 }
 
-/// What an object becomes by a patch (of any kind but apply). Versions, names and rules of the kind
-/// are for the caller to check, as after an update.
-pub fn patched(
-    row: &Resource,
+/// What an object becomes by a patch (of any kind but apply), and what there is to warn of. Versions,
+/// names and rules of the kind are for the caller to check, as after an update.
+pub(crate) fn patched(
+    kind: &Type,
     old: &Object,
-    kind: PatchKind,
+    patch: PatchKind,
     body: &[u8],
-) -> Result<Object, Status> {
-    let patch: Value = serde_json::from_slice(body)
+    directive: Directive,
+) -> Result<(Object, Vec<String>), Status> {
+    let (sent, mut found) = read::text(&Type::Any, body)
         .map_err(|why| Status::bad_request(format!("error decoding patch: {why}")))?;
     let mut value = old.to_value();
-    match (kind, patch, &mut value) {
+    match (patch, sent, &mut value) {
         (PatchKind::Json, Value::Array(operations), value) => json_patch(value, operations)?,
         (PatchKind::Json, other, _) => {
             return Err(Status::bad_request(format!(
@@ -103,7 +105,7 @@ pub fn patched(
             )));
         }
         (PatchKind::Strategic, Value::Object(patch), Value::Object(target)) => {
-            strategic::merge(target, patch, schema_of(row)).map_err(|why| strategic_error(&why))?;
+            strategic::merge(target, patch, kind.schema()).map_err(|why| strategic_error(&why))?;
         }
         (_, patch @ Value::Object(_), value) => json_patch::merge(value, &patch),
         (_, other, _) => {
@@ -113,8 +115,13 @@ pub fn patched(
             )));
         }
     }
-    let text = value.to_string();
-    Object::from_value(value).map_err(|why| not_an_object(&text, &why.to_string()))
+    let (read, wrong) = read::value(kind, &value);
+    found.add(wrong);
+    let warnings = directive.judge(found);
+    let warnings = warnings.map_err(|why| not_an_object(&value.to_string(), &why))?;
+    let new = Object::from_value(read);
+    let new = new.map_err(|why| not_an_object(&value.to_string(), &why.to_string()))?;
+    Ok((new, warnings))
 }
 
 /// What an object becomes by server-side apply; `old` is `None` when it is created by it. The body
@@ -138,6 +145,7 @@ pub fn apply(
     if managed.is_some_and(|one| one.as_array().is_none_or(|list| !list.is_empty())) {
         return Err(Status::bad_request("metadata.managedFields must be nil"));
     }
+    declared::check(row, &config)?;
     config.insert("apiVersion".to_owned(), row.api_version().into());
     config.insert("kind".to_owned(), (*row.kind).into());
     apply::apply(row, old, config, writer, force)
@@ -240,8 +248,7 @@ fn changed_fields(
 }
 
 fn schema_of(row: &Resource) -> Schema {
-    let builtin = Schema::of_kind(&row.api_version(), &row.kind);
-    builtin.unwrap_or_else(Schema::of_custom)
+    Type::of_row(row).schema()
 }
 
 fn json_patch(value: &mut Value, operations: Vec<Value>) -> Result<(), Status> {
@@ -356,11 +363,12 @@ mod tests {
 
     fn send(kind: PatchKind, body: &Value) -> Result<Value, Status> {
         let old = object(map(json!({"a": "1"})));
-        let new = patched(
-            &row(ids::CONFIGMAPS),
+        let (new, _) = patched(
+            &Type::of_row(&row(ids::CONFIGMAPS)),
             &old,
             kind,
             body.to_string().as_bytes(),
+            Directive::Strict,
         )?;
         Ok(new.to_value()["data"].clone())
     }

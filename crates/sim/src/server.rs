@@ -10,7 +10,7 @@ use crate::pace::Pace;
 use crate::status::{Reason, Status};
 use axum::body::{Body, Bytes};
 use futures::future::BoxFuture;
-use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER, WARNING};
 use http::{HeaderValue, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use jiff::Timestamp;
@@ -26,6 +26,11 @@ pub use listen::{ListenError, Listening, kubeconfig};
 
 /// The largest body of a request (`--max-resource-write-bytes` of the real one).
 pub const MAX_BODY: usize = 3 * 1024 * 1024;
+
+/// The longest warning, in characters, and the most of them: 4 kB, as the real one keeps to
+/// (`k8s.io/apiserver/pkg/endpoints/filters/warning.go`).
+const WARNING_LENGTH: usize = 256;
+const MAX_WARNINGS: usize = 16;
 
 /// Between two looks of the driver there is at most so long a sleep, in the cluster's time.
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
@@ -159,6 +164,10 @@ impl Server {
                 if let Some(seconds) = whole.retry_after {
                     response.headers_mut().insert(RETRY_AFTER, seconds.into());
                 }
+                let warnings = whole.warnings.iter().take(MAX_WARNINGS).map(|text| warning(text));
+                for value in warnings.flatten() {
+                    response.headers_mut().append(WARNING, value);
+                }
                 response
             }
             Answer::Advance(duration) => {
@@ -186,6 +195,12 @@ fn response(code: u16, content_type: &'static str, body: Body) -> Response<Body>
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
+}
+
+/// `299 - "unknown field \"spec.size\""`; `None` for what a header cannot say.
+fn warning(text: &str) -> Option<HeaderValue> {
+    let text: String = text.chars().take(WARNING_LENGTH).collect();
+    HeaderValue::from_bytes(format!("299 - {text:?}").as_bytes()).ok()
 }
 
 /// A moment as HTTP writes it (RFC 9110, 5.6.7).

@@ -15,7 +15,7 @@ use super::progress::Progress;
 use super::shell::{limited, run};
 
 /// The version that the Kubernetes programs say they are; go.mod pins the same.
-const KUBERNETES: &str = "v1.36.3";
+pub(crate) const KUBERNETES: &str = "v1.36.3";
 /// The longest that one module may build: two cores, cold caches, busy neighbours.
 const BUILD_LIMIT: Duration = Duration::from_mins(40);
 

@@ -6,7 +6,7 @@
 
 mod access;
 mod alertmanager;
-mod binaries;
+pub(crate) mod binaries;
 mod cgroup;
 pub mod cli;
 mod client;

@@ -129,18 +129,17 @@ fn invalid(name: &str, reason: &str, field: &str, message: String) -> Status {
 /// Writes the finalizers of a namespace's spec: without any, a namespace that is being deleted goes.
 pub(super) fn finalize(cluster: &mut Cluster, call: &Call<'_>) -> Result<Answer, Status> {
     let dry_run = call.request.dry_run("UpdateOptions")?;
-    let value = body::object(call.request, &call.row)?;
-    let sent = body::parse(value, &call.row)?;
+    let body::Sent { object, warnings } = body::object(call.request, &call.row, "UpdateOptions")?;
     let old = call.current(cluster)?;
     let mut new = Object::clone(&old);
-    let finalizers: Map<String, Value> = sent.spec();
+    let finalizers: Map<String, Value> = object.spec();
     new.set("spec", &finalizers);
-    new.meta.resource_version = sent.meta.resource_version;
+    new.meta.resource_version = object.meta.resource_version;
     let (_, merged) = cluster.merge(ids::NAMESPACES, new, crate::registry::Part::Main)?;
     let written = if dry_run {
         std::sync::Arc::new(merged)
     } else {
         cluster.update(ids::NAMESPACES, merged, crate::registry::Part::Main)?
     };
-    Ok(call.object(cluster, 200, &written))
+    Ok(call.object(cluster, 200, &written).warning(warnings))
 }

@@ -45,10 +45,10 @@ fn advance(request: &Request) -> Result<Answer, Status> {
 
 fn read(cluster: &Cluster, request: &Request, parts: &[&str]) -> Answer {
     let found = match parts {
-        ["healthz" | "livez" | "readyz", ..] => return Answer::text(200, "ok"),
+        [name @ ("healthz" | "livez" | "readyz"), ..] => return health(request, name),
         ["version"] => Some(version()),
         [] => Some(json!({"paths": paths(cluster)})),
-        ["openapi", rest @ ..] => openapi::serve(&cluster.resources, rest),
+        ["openapi", rest @ ..] => openapi::serve(cluster, rest),
         rest => discovery::serve(&cluster.resources, request, rest),
     };
     match found {
@@ -60,6 +60,14 @@ fn read(cluster: &Cluster, request: &Request, parts: &[&str]) -> Answer {
         Some(value) => Answer::json(200, value.to_string()),
         None => Answer::text(404, "404 page not found\n"),
     }
+}
+
+/// It serves, so it is well. `?verbose` names what was looked at.
+fn health(request: &Request, name: &str) -> Answer {
+    if request.query.get("verbose").is_none() {
+        return Answer::text(200, "ok");
+    }
+    Answer::text(200, format!("[+]ping ok\n{name} check passed\n"))
 }
 
 fn version() -> Value {
@@ -81,7 +89,6 @@ fn paths(cluster: &Cluster) -> Vec<String> {
         "/apis",
         "/healthz",
         "/livez",
-        "/openapi/v2",
         "/openapi/v3",
         "/readyz",
         "/version",

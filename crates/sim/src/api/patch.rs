@@ -7,6 +7,7 @@ use crate::cluster::Cluster;
 use crate::object::Object;
 use crate::patch::{self, PatchKind, Writer, manager_required};
 use crate::registry::Part;
+use crate::schema::Type;
 use crate::status::{Details, Reason, Status};
 use std::sync::Arc;
 
@@ -18,9 +19,11 @@ pub(super) fn serve(cluster: &mut Cluster, call: &Call<'_>, part: Part) -> Resul
         return apply(cluster, call, part, dry_run);
     }
     let old = call.view.show(&call.current(cluster)?);
-    let new = patch::patched(&call.row, &old, kind, &call.request.body)?;
+    let directive = call.request.directive("PatchOptions")?;
+    let type_of = Type::of_row(&call.row);
+    let (new, warnings) = patch::patched(&type_of, &old, kind, &call.request.body, directive)?;
     let written = write::replace(cluster, call, new, part, Mode::sent(dry_run))?;
-    Ok(call.object(cluster, 200, &written))
+    Ok(call.object(cluster, 200, &written).warning(warnings))
 }
 
 fn apply(
@@ -72,6 +75,9 @@ pub(super) fn serve_scale(cluster: &mut Cluster, call: &Call<'_>) -> Result<Answ
     let object = call.current(cluster)?;
     let old = scale::Paths::of(cluster, call)?.show(&object);
     let old = Object::from_value(old).map_err(|why| Status::bad_request(why.to_string()))?;
-    let new = patch::patched(&call.row, &old, kind, &call.request.body)?;
-    scale::apply(cluster, call, &new.to_value(), dry_run)
+    let directive = call.request.directive("PatchOptions")?;
+    let type_of = Type::of_name("Scale").unwrap_or_default();
+    let (new, warnings) = patch::patched(&type_of, &old, kind, &call.request.body, directive)?;
+    let answer = scale::apply(cluster, call, &new.to_value(), dry_run)?;
+    Ok(answer.warning(warnings))
 }

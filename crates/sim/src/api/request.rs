@@ -1,5 +1,6 @@
 //! What a client sends: method, path, query, a few headers and the body.
 
+use crate::schema::read::Directive;
 use crate::status::{Cause, Details, Reason, Status};
 use axum::body::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, UPGRADE, USER_AGENT};
@@ -48,6 +49,26 @@ impl Request {
         }
     }
 
+    /// What a path of the old form for watches asks for today:
+    /// `/api/v1/watch/namespaces/shop/pods/cart` is a watch of that pod. `None`: it is no such path.
+    pub(crate) fn of_old_watch(&self) -> Option<Self> {
+        let mut parts: Vec<&str> = self.path.split('/').filter(|part| !part.is_empty()).collect();
+        let place = match parts.as_slice() {
+            ["api", _, "watch", _, ..] => 2,
+            ["apis", _, _, "watch", _, ..] => 3,
+            _ => return None,
+        };
+        if self.method != Method::GET {
+            return None;
+        }
+        parts.remove(place);
+        Some(Self {
+            path: format!("/{}", parts.join("/")),
+            query: Query::parse(&format!("watch=true&{}", self.query.raw)),
+            ..self.clone()
+        })
+    }
+
     /// Path and query, as they were sent.
     pub fn uri(&self) -> String {
         if self.query.raw.is_empty() {
@@ -86,6 +107,23 @@ impl Request {
     pub fn dry_run(&self, options: &str) -> Result<bool, Status> {
         let wanted: Vec<&str> = self.query.all("dryRun").collect();
         check_dry_run(&wanted, options)
+    }
+
+    /// What becomes of fields that are not known. 422 for another `fieldValidation` than there are.
+    pub(crate) fn directive(&self, options: &str) -> Result<Directive, Status> {
+        match self.query.get("fieldValidation").unwrap_or_default() {
+            "" | "Warn" => Ok(Directive::Warn),
+            "Ignore" => Ok(Directive::Ignore),
+            "Strict" => Ok(Directive::Strict),
+            other => Err(invalid_options(
+                options,
+                "fieldValidation",
+                "FieldValueNotSupported",
+                format!(
+                    "Unsupported value: {other:?}: supported values: \"Ignore\", \"Strict\", \"Warn\""
+                ),
+            )),
+        }
     }
 }
 
@@ -229,6 +267,24 @@ mod tests {
         assert_eq!(query.get("y"), Some("a b"));
         assert!(query.flag("flag"));
         assert_eq!(query.number("y").unwrap_err().code, 400);
+    }
+
+    #[test]
+    fn old_paths_of_watches_are_watches() {
+        let watch = |url: &str| {
+            let found = Request::to(Method::GET, url).of_old_watch()?;
+            Some(found.uri())
+        };
+        assert_eq!(
+            watch("/api/v1/watch/namespaces/shop/pods/cart?timeoutSeconds=1").as_deref(),
+            Some("/api/v1/namespaces/shop/pods/cart?watch=true&timeoutSeconds=1")
+        );
+        assert_eq!(
+            watch("/apis/apps/v1/watch/deployments").as_deref(),
+            Some("/apis/apps/v1/deployments?watch=true&")
+        );
+        assert_eq!(watch("/api/v1/namespaces/watch"), None);
+        assert_eq!(watch("/api/v1/namespaces/watch/pods"), None);
     }
 
     #[test]

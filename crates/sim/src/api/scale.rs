@@ -123,7 +123,7 @@ pub(super) fn apply(
     let mut value = object.to_value();
     let sent: u64 = super::list::parse_revision(sent.unwrap_or_default())?;
     set(&mut value, &paths.spec, json!(replicas));
-    let mut new = body::parse(value, &call.row)?;
+    let mut new = Object::from_value(value).map_err(|why| Status::bad_request(why.to_string()))?;
     new.meta.resource_version = if sent == 0 {
         object.meta.resource_version
     } else {
@@ -134,15 +134,8 @@ pub(super) fn apply(
 }
 
 fn wanted(scale: &Value) -> Result<i64, Status> {
-    let replicas = match scale.pointer("/spec/replicas") {
-        None | Some(Value::Null) => Some(0),
-        Some(number) => number.as_i64(),
-    };
-    let replicas = replicas.ok_or_else(|| {
-        Status::bad_request(
-            "Scale in version \"v1\" cannot be handled as a Scale: json: cannot unmarshal into Go struct field ScaleSpec.spec.replicas of type int32",
-        )
-    })?;
+    let replicas = scale.pointer("/spec/replicas").and_then(Value::as_i64);
+    let replicas = replicas.unwrap_or(0);
     if replicas >= 0 {
         return Ok(replicas);
     }

@@ -467,6 +467,8 @@ fn body() -> impl Strategy<Value = String> {
         Just(r#"[{"op": "replace", "path": "/metadata/labels", "value": 3}]"#.to_owned()),
         Just(r#"{"metadata": {"labels": [], "resourceVersion": 5}}"#.to_owned()),
         Just(r#"{"metadata": {"name": {"a": 1}}, "kind": 4, "apiVersion": []}"#.to_owned()),
+        Just("k8s\0\n\x0F\n\x02v1\x12\tConfigMap\x12\x06\n\x04\n\x02n1".to_owned()),
+        "k8s\0\n\x09\n\x02v1\x12\x03Pod\x12.{0,20}",
         "[\\[{\"a-z:0-9,}\\]]{0,40}",
     ]
 }
@@ -490,6 +492,7 @@ fn path() -> impl Strategy<Value = String> {
         Just("finalize".to_owned()),
         Just("openapi".to_owned()),
         Just("v3".to_owned()),
+        Just("watch".to_owned()),
         Just("%zz%ff".to_owned()),
         "[ -~]{0,8}",
     ];
@@ -516,6 +519,7 @@ fn query() -> impl Strategy<Value = String> {
         Just("watch"),
         Just("dryRun"),
         Just("fieldManager"),
+        Just("fieldValidation"),
         Just("force"),
         Just("timeoutSeconds"),
         Just("sendInitialEvents"),
@@ -531,6 +535,7 @@ fn query() -> impl Strategy<Value = String> {
         Just("-1".to_owned()),
         Just("Exact".to_owned()),
         Just("true".to_owned()),
+        Just("Strict".to_owned()),
         "[ -~]{0,12}",
     ];
     let pair = (name, value).prop_map(|(name, value)| format!("{name}={value}"));
@@ -545,6 +550,7 @@ fn content_type() -> impl Strategy<Value = &'static str> {
         "application/json-patch+json",
         "application/strategic-merge-patch+json",
         "application/apply-patch+yaml",
+        "application/vnd.kubernetes.protobuf",
         "",
         "text/plain",
     ])

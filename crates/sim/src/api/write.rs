@@ -33,10 +33,9 @@ impl Mode {
 /// Creates an object.
 pub(super) fn create(cluster: &mut Cluster, call: &Call<'_>) -> Result<Answer, Status> {
     let dry_run = call.request.dry_run("CreateOptions")?;
-    let value = body::object(call.request, &call.row)?;
-    let object = body::parse(value, &call.row)?;
-    let written = add(cluster, call, object, Mode::sent(dry_run))?;
-    Ok(call.object(cluster, 201, &written))
+    let sent = body::object(call.request, &call.row, "CreateOptions")?;
+    let written = add(cluster, call, sent.object, Mode::sent(dry_run))?;
+    Ok(call.object(cluster, 201, &written).warning(sent.warnings))
 }
 
 /// Adds a new object, sent by a client or made by server-side apply.
@@ -73,10 +72,9 @@ pub(super) fn add(
 /// Replaces an object, or its status.
 pub(super) fn update(cluster: &mut Cluster, call: &Call<'_>, part: Part) -> Result<Answer, Status> {
     let dry_run = call.request.dry_run("UpdateOptions")?;
-    let value = body::object(call.request, &call.row)?;
-    let object = body::parse(value, &call.row)?;
-    let written = replace(cluster, call, object, part, Mode::sent(dry_run))?;
-    Ok(call.object(cluster, 200, &written))
+    let sent = body::object(call.request, &call.row, "UpdateOptions")?;
+    let written = replace(cluster, call, sent.object, part, Mode::sent(dry_run))?;
+    Ok(call.object(cluster, 200, &written).warning(sent.warnings))
 }
 
 /// Writes a whole new state, sent by a client or made by a patch.

@@ -3,10 +3,10 @@
 
 use super::managers::{Manager, Managers};
 use super::owned::{Difference, Owned, branches, item_key};
-use super::schema::{Field, ListKind, Schema};
 use super::{Writer, schema_of};
 use crate::object::Object;
 use crate::resources::Resource;
+use crate::schema::{Field, ListKind, Schema};
 use crate::status::{Cause, Details, Reason, Status};
 use serde_json::{Map, Value};
 

@@ -1,7 +1,7 @@
 //! Sets of fields (`fieldsV1`): which fields of an object somebody owns, and what differs between two
 //! states of one (`sigs.k8s.io/structured-merge-diff`).
 
-use super::schema::{Field, ListKind, Schema};
+use crate::schema::{Field, ListKind, Schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -167,7 +167,7 @@ impl Owned {
 }
 
 /// A part of a path, as `fieldpath.PathElement` prints it.
-fn printed(name: &str) -> String {
+pub(super) fn printed(name: &str) -> String {
     if let Some(field) = name.strip_prefix("f:") {
         return format!(".{field}");
     }
@@ -350,7 +350,7 @@ mod tests {
             "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "it"}}, "template": {
                 "metadata": {"labels": {"app": "it"}},
                 "spec": {"containers": [{"name": "main", "image": "img.test/app:1"}]}}}});
-        let schema = Schema::of_kind("apps/v1", "Deployment").unwrap();
+        let schema = crate::schema::Type::of_kind("apps/v1", "Deployment").unwrap().schema();
         let owned = Owned::applied(&map(object), schema);
         let recorded = json!({"f:spec": {"f:replicas": {}, "f:selector": {}, "f:template": {
             "f:metadata": {"f:labels": {"f:app": {}}},
@@ -364,7 +364,7 @@ mod tests {
 
     #[test]
     fn a_created_object_is_owned_with_its_maps() {
-        let schema = Schema::of_kind("v1", "Pod").unwrap();
+        let schema = crate::schema::Type::of_kind("v1", "Pod").unwrap().schema();
         let pod = json!({"metadata": {"name": "a", "labels": {"x": "y"}}, "spec": {
             "nodeSelector": {"a": "b"},
             "containers": [{"name": "c", "ports": [{"containerPort": 80}], "resources": {}}]}});
@@ -380,7 +380,7 @@ mod tests {
 
     #[test]
     fn only_what_differs_is_found() {
-        let schema = Schema::of_kind("v1", "ConfigMap").unwrap();
+        let schema = crate::schema::Type::of_kind("v1", "ConfigMap").unwrap().schema();
         let old = map(json!({"data": {"a": "1", "b": "1", "c": "1"}}));
         let new = map(json!({"data": {"a": "1", "b": "2", "d": "1"}}));
         let found = Difference::between(&old, &new, schema);

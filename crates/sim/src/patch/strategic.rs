@@ -1,7 +1,7 @@
 //! Strategic merge patch, as `k8s.io/apimachinery/pkg/util/strategicpatch` does it: lists merge by the
 //! keys of their items, and directives in the patch say what else is wanted.
 
-use super::schema::{Field, Schema};
+use crate::schema::{Field, Schema};
 use serde_json::{Map, Value};
 
 const DIRECTIVE: &str = "$patch";
@@ -292,7 +292,7 @@ mod tests {
     use serde_json::json;
 
     fn patched(kind: (&str, &str), target: Value, patch: Value) -> Result<Value, BadPatch> {
-        let schema = Schema::of_kind(kind.0, kind.1).unwrap();
+        let schema = crate::schema::Type::of_kind(kind.0, kind.1).unwrap().schema();
         let (Value::Object(mut target), Value::Object(patch)) = (target, patch) else {
             panic!("objects are merged");
         };
@@ -472,7 +472,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_merge_of_the_difference_gives_the_target(old in containers(), new in containers()) {
-            let schema = Schema::of_kind("v1", "Pod").unwrap().field("spec").schema();
+            let schema = crate::schema::Type::of_kind("v1", "Pod").unwrap().schema().field("spec").schema();
             let (Value::Object(mut old), Value::Object(new)) = (old, new) else { unreachable!() };
             let patch = diff(&old, &new, schema);
             merge(&mut old, patch, schema).unwrap();
