@@ -306,8 +306,10 @@ fn line(field: &str, property: &Value, tag: &Tag, schema: &Value) -> Result<Stri
     Ok(format!(" {}\n", words.join(" ")))
 }
 
+/// `atomic`; the other way is what maps are anyway.
 fn map_type(schema: &Value) -> Option<&str> {
-    schema["x-kubernetes-map-type"].as_str()
+    let word = schema["x-kubernetes-map-type"].as_str();
+    word.filter(|word| *word == "atomic")
 }
 
 fn type_of(property: &Value) -> Result<String> {

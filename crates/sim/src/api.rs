@@ -136,12 +136,10 @@ pub fn handle(cluster: &mut Cluster, request: &Request) -> Answer {
     let mut session = Session::new(cluster, wish);
     let translated = body::translated(request);
     let request = translated.as_deref().unwrap_or(request);
-    let result = session
-        .enter(cluster, request)
-        .and_then(|user| {
-            translated.as_ref().map_err(Status::clone)?;
-            serve(cluster, request, route?, user)
-        });
+    let result = session.enter(cluster, request).and_then(|user| {
+        translated.as_ref().map_err(Status::clone)?;
+        serve(cluster, request, route?, user)
+    });
     let (answer, refusal) = match result {
         Ok(answer) => (answer, None),
         Err(status) => (Answer::refused(&status), Some(status)),

@@ -594,7 +594,8 @@ mod tests {
             let kind = [PatchKind::Json, PatchKind::Merge, PatchKind::Strategic][kind];
             let old = object(map(json!({"a": "1"})));
             let row = row(ids::CONFIGMAPS);
-            if let Err(status) = patched(&row, &old, kind, body.as_bytes()) {
+            let of = Type::of_row(&row);
+            if let Err(status) = patched(&of, &old, kind, body.as_bytes(), Directive::Warn) {
                 prop_assert!(status.code >= 400);
             }
             if let Err(status) = apply(&row, Some(&old), body.as_bytes(), &writer("x"), false) {

@@ -164,7 +164,11 @@ impl Server {
                 if let Some(seconds) = whole.retry_after {
                     response.headers_mut().insert(RETRY_AFTER, seconds.into());
                 }
-                let warnings = whole.warnings.iter().take(MAX_WARNINGS).map(|text| warning(text));
+                let warnings = whole
+                    .warnings
+                    .iter()
+                    .take(MAX_WARNINGS)
+                    .map(|text| warning(text));
                 for value in warnings.flatten() {
                     response.headers_mut().append(WARNING, value);
                 }

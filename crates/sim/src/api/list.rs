@@ -185,9 +185,8 @@ fn revision(query: &Query, present: u64) -> Result<At, Status> {
             );
         }
     }
-    let wanted = parse_revision(version).map_err(|why| {
-        Status::bad_request(format!("invalid resource version: {}", why.message))
-    })?;
+    let wanted = parse_revision(version)
+        .map_err(|why| Status::bad_request(format!("invalid resource version: {}", why.message)))?;
     if wanted > present {
         return Err(too_large(wanted, present));
     }

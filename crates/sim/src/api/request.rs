@@ -52,7 +52,11 @@ impl Request {
     /// What a path of the old form for watches asks for today:
     /// `/api/v1/watch/namespaces/shop/pods/cart` is a watch of that pod. `None`: it is no such path.
     pub(crate) fn of_old_watch(&self) -> Option<Self> {
-        let mut parts: Vec<&str> = self.path.split('/').filter(|part| !part.is_empty()).collect();
+        let mut parts: Vec<&str> = self
+            .path
+            .split('/')
+            .filter(|part| !part.is_empty())
+            .collect();
         let place = match parts.as_slice() {
             ["api", _, "watch", _, ..] => 2,
             ["apis", _, _, "watch", _, ..] => 3,

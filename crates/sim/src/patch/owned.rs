@@ -350,7 +350,9 @@ mod tests {
             "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "it"}}, "template": {
                 "metadata": {"labels": {"app": "it"}},
                 "spec": {"containers": [{"name": "main", "image": "img.test/app:1"}]}}}});
-        let schema = crate::schema::Type::of_kind("apps/v1", "Deployment").unwrap().schema();
+        let schema = crate::schema::Type::of_kind("apps/v1", "Deployment")
+            .unwrap()
+            .schema();
         let owned = Owned::applied(&map(object), schema);
         let recorded = json!({"f:spec": {"f:replicas": {}, "f:selector": {}, "f:template": {
             "f:metadata": {"f:labels": {"f:app": {}}},
@@ -380,7 +382,9 @@ mod tests {
 
     #[test]
     fn only_what_differs_is_found() {
-        let schema = crate::schema::Type::of_kind("v1", "ConfigMap").unwrap().schema();
+        let schema = crate::schema::Type::of_kind("v1", "ConfigMap")
+            .unwrap()
+            .schema();
         let old = map(json!({"data": {"a": "1", "b": "1", "c": "1"}}));
         let new = map(json!({"data": {"a": "1", "b": "2", "d": "1"}}));
         let found = Difference::between(&old, &new, schema);

@@ -292,7 +292,9 @@ mod tests {
     use serde_json::json;
 
     fn patched(kind: (&str, &str), target: Value, patch: Value) -> Result<Value, BadPatch> {
-        let schema = crate::schema::Type::of_kind(kind.0, kind.1).unwrap().schema();
+        let schema = crate::schema::Type::of_kind(kind.0, kind.1)
+            .unwrap()
+            .schema();
         let (Value::Object(mut target), Value::Object(patch)) = (target, patch) else {
             panic!("objects are merged");
         };

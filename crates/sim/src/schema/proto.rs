@@ -450,21 +450,22 @@ mod tests {
 
     proptest! {
         #[test]
-        fn broken_messages_never_panic(raw in prop::collection::vec(any::<u8>(), 0..200)) {
-            for (kind, _) in crate::schema::kinds() {
-                let (version, kind) = kind.rsplit_once('/').unwrap();
-                if let Ok(value) = decode(&unknown(version, kind, &raw)) {
-                    prop_assert!(value.is_object());
-                }
+        fn broken_messages_never_panic(
+            raw in prop::collection::vec(any::<u8>(), 0..200), kind in any::<prop::sample::Index>(),
+        ) {
+            let kinds: Vec<&str> = crate::schema::kinds().map(|(kind, _)| kind).collect();
+            let (version, kind) = kind.get(&kinds).rsplit_once('/').unwrap();
+            if let Ok(value) = decode(&unknown(version, kind, &raw)) {
+                prop_assert!(value.is_object());
             }
             decode(&raw).ok();
             decode(&[MAGIC, &raw].concat()).ok();
         }
 
         #[test]
-        fn a_deep_schema_is_refused_before_the_stack_ends(depth in 0..2000_usize) {
+        fn a_deep_schema_is_refused_before_the_stack_ends(depth in 0..400_usize) {
             let mut schema = Vec::new();
-            for _ in 0..depth.min(400) {
+            for _ in 0..depth {
                 schema = field(31, &schema);
             }
             decode(&unknown("apiextensions.k8s.io/v1", "CustomResourceDefinition", &field(2, &field(7, &field(4, &field(1, &schema)))))).ok();

@@ -607,12 +607,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_read_is_read_again_as_it_is(sent in any_json()) {
-            for (_, kind) in crate::schema::kinds() {
-                let (read, found) = value(&kind, &sent);
-                if found.wrong.is_none() {
-                    prop_assert_eq!(value(&kind, &read), (read.clone(), Found::default()));
-                }
+        fn what_was_read_is_read_again_as_it_is(sent in any_json(), kind in any::<prop::sample::Index>()) {
+            let kinds: Vec<Type> = crate::schema::kinds().map(|(_, kind)| kind).collect();
+            let kind = kind.get(&kinds);
+            let (read, found) = value(kind, &sent);
+            if found.wrong.is_none() {
+                prop_assert_eq!(value(kind, &read), (read.clone(), Found::default()));
             }
         }
 

@@ -16,6 +16,21 @@ fn send(cluster: &mut Cluster, url: &str, body: &Value) {
     assert_eq!(whole.code, 201, "{url}: {:?}", whole.body);
 }
 
+/// A null is nothing to a reader; the real server writes some, too (`lastProbeTime`).
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let some = map.into_iter().filter(|(_, value)| !value.is_null());
+            Value::Object(
+                some.map(|(name, value)| (name, without_nulls(value)))
+                    .collect(),
+            )
+        }
+        Value::Array(items) => items.into_iter().map(without_nulls).collect(),
+        value => value,
+    }
+}
+
 fn workloads(cluster: &mut Cluster) {
     let template = |image: &str, policy: &str| {
         json!({
@@ -45,7 +60,11 @@ fn workloads(cluster: &mut Cluster) {
         let (version, plural) = (one[0].as_str().unwrap(), one[1].as_str().unwrap());
         let group = if version == "v1" { "api" } else { "apis" };
         let url = format!("/{group}/{version}/namespaces/shop/{plural}");
-        send(cluster, &url, &json!({"metadata": {"name": "it"}, "spec": one[2]}));
+        send(
+            cluster,
+            &url,
+            &json!({"metadata": {"name": "it"}, "spec": one[2]}),
+        );
     }
 }
 
@@ -54,7 +73,11 @@ fn what_controllers_and_kubelets_write_is_of_its_type() {
     let mut cluster = Cluster::new(3, "2026-01-01T00:00:00Z".parse().unwrap());
     cluster.add_administrator("admin");
     cluster.add_node("n1", &NodeSpec::default()).unwrap();
-    send(&mut cluster, "/api/v1/namespaces", &json!({"metadata": {"name": "shop"}}));
+    send(
+        &mut cluster,
+        "/api/v1/namespaces",
+        &json!({"metadata": {"name": "shop"}}),
+    );
     cluster.pass(Duration::from_secs(5));
     workloads(&mut cluster);
     cluster.pass(Duration::from_mins(3));
@@ -64,7 +87,7 @@ fn what_controllers_and_kubelets_write_is_of_its_type() {
             let value = object.to_value();
             let (read, found) = read::value(&Type::of_row(row), &value);
             assert_eq!(found, Found::default(), "{value:#}");
-            assert_eq!(read, value);
+            assert_eq!(read, without_nulls(value));
             seen += 1;
         }
     }
