@@ -22,6 +22,10 @@ pub const ALWAYS_KEPT: usize = 100;
 /// to it.
 pub const MAX_KNOWN_GOOD: usize = 50_000;
 
+/// Workloads kept that were killed for their memory, newest first: a forgotten one only means that its
+/// limit may be raised once more.
+pub const MAX_OOM_KILLS: usize = 10_000;
+
 /// Everything that was intended, with its result where one is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
@@ -29,6 +33,10 @@ pub struct History {
     pub acts: Vec<Act>,
     /// Revisions (ReplicaSet or ControllerRevision) that were seen fully available for 10 minutes.
     pub known_good: BTreeMap<Uid, Timestamp>,
+    /// Workloads with an incident that was an OOM kill, by kind, namespace and name (a workload that
+    /// is created anew is the same one), and when the newest of these incidents was closed.
+    #[serde(default)]
+    pub oom_kills: BTreeMap<String, Timestamp>,
 }
 
 impl History {
@@ -88,6 +96,19 @@ impl History {
         })
     }
 
+    /// Remembers an incident that was an OOM kill and is over.
+    pub fn record_oom_kill(&mut self, owner: &ObjectRef, at: Timestamp) {
+        let newest = self.oom_kills.entry(owner.to_string()).or_insert(at);
+        *newest = at.max(*newest);
+        keep_newest(&mut self.oom_kills, MAX_OOM_KILLS);
+    }
+
+    /// Whether an earlier incident of the owner was an OOM kill and ended since `since`.
+    pub fn oom_killed_since(&self, owner: &ObjectRef, since: Timestamp) -> bool {
+        let newest = self.oom_kills.get(&owner.to_string());
+        newest.is_some_and(|at| *at >= since)
+    }
+
     /// Our cordon of the node, if the last thing that we did to its schedulability was a cordon
     /// that is done.
     pub fn our_cordon(&self, node: &Uid) -> Option<&Act> {
@@ -136,17 +157,18 @@ impl History {
             index += 1;
             index > newest || act.at >= oldest || act.is_out() || cordons.contains(&act.permit)
         });
-        self.prune_known_good();
+        self.oom_kills.retain(|_, at| *at >= oldest);
+        keep_newest(&mut self.known_good, MAX_KNOWN_GOOD);
     }
+}
 
-    fn prune_known_good(&mut self) {
-        while self.known_good.len() > MAX_KNOWN_GOOD {
-            let oldest = self.known_good.iter().min_by_key(|(_, at)| **at);
-            let Some(uid) = oldest.map(|(uid, _)| uid.clone()) else {
-                return;
-            };
-            self.known_good.remove(&uid);
-        }
+fn keep_newest<K: Ord + Clone>(times: &mut BTreeMap<K, Timestamp>, most: usize) {
+    while times.len() > most {
+        let oldest = times.iter().min_by_key(|(_, at)| **at);
+        let Some(key) = oldest.map(|(key, _)| key.clone()) else {
+            return;
+        };
+        times.remove(&key);
     }
 }
 
@@ -430,5 +452,29 @@ mod tests {
         stage.history.prune(&policy, now);
         assert_eq!(stage.history.known_good.len(), MAX_KNOWN_GOOD);
         assert!(!stage.history.known_good.contains_key(&"rs-0".into()));
+    }
+
+    #[test]
+    fn oom_kills_are_known_by_name_for_as_long_as_a_rule_looks_at_them() {
+        let mut stage = Stage::memory();
+        let (now, policy) = (stage.now, stage.policy.clone());
+        let owner = stage.step.check.owner.clone();
+        let ago = |hours| before(now, SignedDuration::from_hours(hours));
+        stage.history.record_oom_kill(&owner, ago(24));
+        stage.history.record_oom_kill(&owner, ago(48));
+        let anew = ObjectRef {
+            uid: "created-anew".into(),
+            ..owner
+        };
+        assert!(stage.history.oom_killed_since(&anew, ago(24)));
+        assert!(!stage.history.oom_killed_since(&anew, ago(23)));
+        let other = Stage::cordon().step.check.owner;
+        assert!(!stage.history.oom_killed_since(&other, ago(48)));
+        stage.history.prune(&policy, now);
+        assert_eq!(stage.history.oom_kills.len(), 1);
+        stage
+            .history
+            .prune(&policy, now + SignedDuration::from_hours(6 * 24 + 1));
+        assert!(stage.history.oom_kills.is_empty());
     }
 }

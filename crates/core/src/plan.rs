@@ -96,8 +96,20 @@ pub enum NoInverse {
     #[error("{0} is gone or was not seen")]
     Unseen(ObjectRef),
     /// Somebody changed the fields since: a person has to see both changes.
-    #[error("the fields of {0} no longer hold what was written")]
-    Changed(ObjectRef),
+    #[error(
+        "the fields of {target} no longer hold what was written{}",
+        also(shown.as_deref())
+    )]
+    Changed {
+        /// The object.
+        target: ObjectRef,
+        /// What it has now.
+        shown: Option<String>,
+    },
+}
+
+fn also(shown: Option<&str>) -> String {
+    shown.map_or_else(String::new, |shown| format!(": {shown}"))
 }
 
 impl Step {
@@ -186,7 +198,10 @@ pub fn inverse(step: &Step, snapshot: &Snapshot) -> Result<Step, NoInverse> {
         | Action::Uncordon => action.still_from(&now),
     };
     if !holds {
-        return Err(NoInverse::Changed(step.target.clone()));
+        return Err(NoInverse::Changed {
+            target: step.target.clone(),
+            shown: action.shown(&now),
+        });
     }
     let inverse = Step {
         basis: basis(&action, &now),
@@ -521,8 +536,9 @@ mod tests {
         assert_eq!(inverse.basis, basis(&inverse.action, &now));
 
         let edited = cart().memory("128Mi", "1Gi").snapshot();
-        let changed = NoInverse::Changed(step.target.clone());
-        assert_eq!(super::inverse(&step, &edited), Err(changed));
+        let changed = super::inverse(&step, &edited).map_err(|no| no.to_string());
+        let says = "the fields of Deployment demo/cart no longer hold what was written: app has memory limit 1Gi and request 128Mi now";
+        assert_eq!(changed, Err(says.to_owned()));
         let gone = world(AT).snapshot();
         let unseen = NoInverse::Unseen(step.target.clone());
         assert_eq!(super::inverse(&step, &gone), Err(unseen));
@@ -535,7 +551,10 @@ mod tests {
             roll_back(&snapshot, "cart"),
             &seen(cart(), Kind::Deployment, "cart"),
         );
-        let changed = NoInverse::Changed(step.target.clone());
+        let changed = NoInverse::Changed {
+            target: step.target.clone(),
+            shown: None,
+        };
         assert_eq!(inverse(&step, &snapshot), Err(changed));
         let rolled = cart().revision(3).image("img.test/cart:1").snapshot();
         let back = inverse(&step, &rolled).expect("an inverse");

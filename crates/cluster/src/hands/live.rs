@@ -49,8 +49,10 @@ impl Live {
             return Err(Halt::Stale(format!("{target} is being deleted")));
         }
         if basis(&step.action, &self.object) != step.basis {
+            let shown = step.action.shown(&self.object);
+            let shown = shown.map_or_else(String::new, |shown| format!(": {shown}"));
             return Err(Halt::Stale(format!(
-                "{target} changed since the step was planned"
+                "{target} changed since the step was planned{shown}"
             )));
         }
         Ok(())

@@ -3,6 +3,7 @@
 
 use super::evidence::{Change, ChangeKind, Evidence};
 use super::{FaultClass, View};
+use crate::history::FIELD_MANAGER;
 use crate::ids::Uid;
 use crate::world::{ConfigMapMeta, Field, Kind, Meta, ObjectRef, Pod};
 use jiff::{SignedDuration, Timestamp};
@@ -112,7 +113,8 @@ fn revisions<'a>(view: &View<'a>, owner: &ObjectRef) -> Vec<Revision<'a>> {
 }
 
 /// The newest revision. It explains the fault when the fault began shortly after it, only its pods
-/// fail, and an older revision exists whose pods are ready, or that it has replaced.
+/// fail, and an older revision exists whose pods are ready, or that it has replaced. One that our own
+/// write made explains nothing: it came because of a fault, and would be evidence of our own making.
 fn revision(view: &View<'_>, fault: &Fault<'_>) -> Option<(Change, String)> {
     let all = revisions(view, fault.owner);
     let (newest, older) = all.split_first()?;
@@ -140,7 +142,9 @@ fn revision(view: &View<'_>, fault: &Fault<'_>) -> Option<(Change, String)> {
         .filter(|pod| !newest.has(pod) && pod.is_ready())
         .count();
     let shown = fault.failing.is_empty() || failing().count() > 0;
+    let ours = writer.is_some_and(|m| m.manager == FIELD_MANAGER);
     let explains = !older.is_empty()
+        && !ours
         && fault.class.may_come_with_revision()
         && shown
         && only_new
@@ -309,6 +313,26 @@ mod tests {
             assert_eq!(diagnosis.changes.len(), 1);
             assert_eq!(diagnosis.confidence.0, 70);
         }
+    }
+
+    #[test]
+    fn a_revision_of_our_own_making_explains_nothing() {
+        let made_by = |first: &str, last: &str| {
+            let world = deployment()
+                .managed(first, &[Field::Template], 95)
+                .managed(last, &[Field::Template], 90)
+                .revision(1)
+                .pod("cart-1-a")
+                .revision(2)
+                .age(90);
+            only(crashing(world, "cart-2-a"))
+        };
+        let ours = made_by("kubectl-edit", FIELD_MANAGER);
+        assert_eq!(explained_by(&ours), Vec::<String>::new());
+        assert_eq!(ours.changes[0].by.as_deref(), Some(FIELD_MANAGER));
+        assert_eq!(ours.confidence.0, 70);
+        let theirs = made_by(FIELD_MANAGER, "kubectl-edit");
+        assert_eq!(explained_by(&theirs), ["ReplicaSet demo/cart-2"]);
     }
 
     #[test]

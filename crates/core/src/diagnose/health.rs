@@ -17,6 +17,12 @@ pub enum Health {
         /// How it shows.
         why: String,
     },
+    /// Nothing is wrong, and nothing runs that could show whether a repair helped: scaled to 0,
+    /// suspended, or held at an older revision. Good enough for an end, never for a proof.
+    Idle {
+        /// How it shows.
+        why: String,
+    },
     /// Not well, or not yet.
     Unhealthy {
         /// How it shows.
@@ -225,11 +231,15 @@ fn of_workload(view: &View<'_>, workload: &Workload) -> Health {
         let extra = status.replicas - desired;
         return unhealthy(format!("{extra} pods are still to go"));
     }
-    let why = if desired == 0 {
-        "it is scaled to 0 and runs nothing".to_owned()
-    } else {
-        format!("all {desired} pods are of the newest revision, ready and available")
-    };
+    if desired == 0 {
+        let why = "it is scaled to 0 and runs nothing".to_owned();
+        return Health::Idle { why };
+    }
+    if updated < desired && held {
+        let why = format!("all {desired} pods are ready; the newest revision is held back");
+        return Health::Idle { why };
+    }
+    let why = format!("all {desired} pods are of the newest revision, ready and available");
     Health::Healthy { why }
 }
 
@@ -242,15 +252,13 @@ fn of_job(view: &View<'_>, job: &Workload) -> Health {
         let why = "the Job has failed".to_owned();
         return Health::Unhealthy { why };
     }
-    if is("Complete") || job.spec.suspend {
-        let why = if job.spec.suspend {
-            "it is suspended"
-        } else {
-            "it is complete"
-        };
-        return Health::Healthy {
-            why: why.to_owned(),
-        };
+    if is("Complete") {
+        let why = "it is complete".to_owned();
+        return Health::Healthy { why };
+    }
+    if job.spec.suspend {
+        let why = "it is suspended".to_owned();
+        return Health::Idle { why };
     }
     of_pods(view, &view.owner(&job.reference()))
 }
@@ -302,6 +310,7 @@ mod tests {
     fn word(world: World, owner: &ObjectRef, class: FaultClass) -> &'static str {
         match look(&world.snapshot(), owner, class) {
             Health::Healthy { .. } => "healthy",
+            Health::Idle { .. } => "idle",
             Health::Unhealthy { .. } => "unhealthy",
             Health::Blind { .. } => "blind",
             Health::Gone { .. } => "gone",
@@ -328,7 +337,7 @@ mod tests {
             (counted(1, 1, 2), "unhealthy"),
             (
                 counted(1, 0, 1).edit_workload(|w| w.spec.paused = true),
-                "healthy",
+                "idle",
             ),
             (
                 counted(1, 1, 1).edit_workload(|w| w.metadata.generation = 2),
@@ -344,7 +353,7 @@ mod tests {
                     .deployment("demo", "cart")
                     .replicas(0)
                     .revision(1),
-                "healthy",
+                "idle",
             ),
             (testkit::world(AT), "gone"),
             (
@@ -366,7 +375,7 @@ mod tests {
         let world = testkit::world(AT).deployment("demo", "cart").replicas(0);
         let health = look(&world.snapshot(), &cart(), FaultClass::CrashLoop);
         let why = "it is scaled to 0 and runs nothing".to_owned();
-        assert_eq!(health, Health::Healthy { why });
+        assert_eq!(health, Health::Idle { why });
     }
 
     #[test]

@@ -45,11 +45,8 @@ impl Turn<'_> {
                 self.failed(&id, &why);
                 self.hand_over(&id, &format!("the API server refused the write: {why}"));
             }
-            ActOutcome::Blocked { why }
-            | ActOutcome::Stale { why }
-            | ActOutcome::NotDone { why } => {
-                self.not_done(&id, &why);
-            }
+            ActOutcome::Stale { why } => self.stale(&id, &why),
+            ActOutcome::Blocked { why } | ActOutcome::NotDone { why } => self.not_done(&id, &why),
             ActOutcome::Expired => self.not_done(&id, "the permit expired before it was used"),
             ActOutcome::Unknown { why } => self.unanswered(&id, &why),
         }
@@ -115,26 +112,30 @@ impl Turn<'_> {
         }
     }
 
-    /// An inverse runs only while the fields still hold what we wrote.
+    /// An inverse runs only while the fields still hold what we wrote; else a person sees both.
     pub(super) fn undo_is_stale(&mut self, id: &IncidentId, undo: &Step, why: &str) {
+        let ours = self
+            .engine
+            .open
+            .get(id)
+            .and_then(|i| i.action_taken.clone());
         let reason = format!(
-            "the fields changed since our write, so {} is not taken back: {why}",
+            "the fields changed since our write ({}), so {} is not done: {why}",
+            ours.unwrap_or_default(),
             undo.describe()
         );
         self.hand_over(id, &reason);
     }
 
-    fn not_done(&mut self, id: &IncidentId, why: &str) {
-        let undo = self
-            .engine
-            .open
-            .get(id)
-            .and_then(|i| i.step.clone())
-            .filter(|s| s.is_undo);
-        if let Some(undo) = undo {
-            self.undo_is_stale(id, &undo, why);
-            return;
+    fn stale(&mut self, id: &IncidentId, why: &str) {
+        let step = self.engine.open.get(id).and_then(|i| i.step.clone());
+        match step.filter(|step| step.is_undo) {
+            Some(undo) => self.undo_is_stale(id, &undo, why),
+            None => self.not_done(id, why),
         }
+    }
+
+    fn not_done(&mut self, id: &IncidentId, why: &str) {
         if self.step_phase(id, Event::NotDone) {
             self.replan(id, why);
         }

@@ -5,7 +5,7 @@ use super::turn::{Turn, later};
 use crate::diagnose::{self, Diagnosis, Health};
 use crate::ids::IncidentId;
 use crate::incident::{Event, Outcome};
-use crate::plan::{Action, OnNotFixed, inverse};
+use crate::plan::{Action, OnNotFixed, Step, inverse};
 use crate::record::EntryKind;
 use crate::runbook::Next;
 use crate::world::Snapshot;
@@ -35,6 +35,12 @@ impl Turn<'_> {
         }
         self.sees(id);
         let (text, is_healthy) = match health {
+            Health::Idle { why } => {
+                // Somebody stopped it: it ends, without a word on whether we helped.
+                self.checked(id, &why, false);
+                self.close(id, Event::Ended, &Outcome::Recovered, &why);
+                return;
+            }
             Health::Healthy { .. } if restarted => {
                 ("a container restarted since the write".to_owned(), false)
             }
@@ -119,17 +125,17 @@ impl Turn<'_> {
         }
     }
 
-    /// Time is up: take it back where the action says so, else hand over.
+    /// Time is up: what can be taken back is, where its action says so; else a person has it.
     fn not_fixed(&mut self, id: &IncidentId, snapshot: &Snapshot, why: &str) {
+        let Some(step) = self.to_take_back(id) else {
+            return;
+        };
         let Some(incident) = self.incident(id) else {
             return;
         };
-        if let Some(attempt) = incident.attempts.last_mut() {
-            attempt.helped = Some(false);
+        for attempt in &mut incident.attempts {
+            attempt.helped = attempt.helped.or(Some(false));
         }
-        let Some(step) = incident.step.clone() else {
-            return;
-        };
         let what = step.describe();
         if step.action.on_not_fixed() != OnNotFixed::Undo {
             self.hand_over(id, &format!("{what} did not help: {why}"));
@@ -154,5 +160,16 @@ impl Turn<'_> {
                 &format!("{what} did not help ({why}) and is not taken back: {no}"),
             ),
         }
+    }
+
+    /// The newest step of the incident that was done and that its action wants undone: a later step
+    /// may only have helped it along (a stuck pod that is deleted, so that more memory comes into
+    /// force). Else the last step.
+    fn to_take_back(&self, id: &IncidentId) -> Option<Step> {
+        let acts = self.engine.history.acts.iter().rev();
+        let mut done = acts.filter(|act| act.incident == *id && act.is_done() && !act.step.is_undo);
+        let undoable = done.find(|act| act.step.action.on_not_fixed() == OnNotFixed::Undo);
+        let last = || self.engine.open.get(id).and_then(|i| i.step.clone());
+        undoable.map(|act| act.step.clone()).or_else(last)
     }
 }

@@ -97,7 +97,7 @@ impl Turn<'_> {
                     self.hand_over(id, "an alert fires for an object that does not exist");
                 }
             }
-            Health::Healthy { why } => self.healthy(id, &why),
+            Health::Healthy { why } | Health::Idle { why } => self.healthy(id, &why),
         }
     }
 

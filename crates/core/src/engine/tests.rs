@@ -65,6 +65,22 @@ fn oom(now: Timestamp) -> Snapshot {
         .snapshot()
 }
 
+/// Still killed, with that limit in force.
+fn raised(now: Timestamp, limit: &str) -> Snapshot {
+    let mut snapshot = oom(now);
+    for workload in &mut snapshot.workloads {
+        let workload = std::sync::Arc::make_mut(workload);
+        for container in &mut workload.spec.template.spec.containers {
+            let resources = &mut container.resources;
+            resources.limits.insert("memory".to_owned(), limit.into());
+            resources
+                .requests
+                .insert("memory".to_owned(), "64Mi".into());
+        }
+    }
+    snapshot
+}
+
 fn policy(autonomy: Autonomy) -> Policy {
     Policy {
         autonomy,
@@ -570,28 +586,75 @@ fn a_memory_limit_that_does_not_help_is_taken_back() {
     let mut story = Driver::new(Autonomy::Auto, oom);
     story.hear("cart-1-a");
     assert_eq!(story.last().phase, Phase::Verifying, "{:?}", story.last());
-    story.world.look = |now| {
-        let mut snapshot = oom(now);
-        for workload in &mut snapshot.workloads {
-            let workload = std::sync::Arc::make_mut(workload);
-            for container in &mut workload.spec.template.spec.containers {
-                container
-                    .resources
-                    .limits
-                    .insert("memory".to_owned(), "256Mi".into());
-                container
-                    .resources
-                    .requests
-                    .insert("memory".to_owned(), "64Mi".into());
-            }
-        }
-        snapshot
-    };
+    story.world.look = |now| raised(now, "256Mi");
     story.pass(1_500);
     let incident = story.last();
     assert_eq!(incident.phase, Phase::Waiting, "{incident:?}");
     let undone: Vec<bool> = incident.attempts.iter().map(|a| a.is_undo).collect();
     assert_eq!(undone, [false, true], "{:?}", incident.waiting_for);
+    assert_eq!(incident.attempts[0].helped, Some(false));
+}
+
+#[test]
+fn an_undo_that_was_not_done_is_tried_again_and_nobody_is_blamed_for_it() {
+    let mut story = Driver::new(Autonomy::Auto, oom);
+    story.hear("cart-1-a");
+    story.world.look = |now| raised(now, "256Mi");
+    story.world.act = || ActOutcome::NotDone {
+        why: "connection refused".to_owned(),
+    };
+    while story.count(EntryKind::Intent) < 2 {
+        story.pass(10);
+    }
+    assert_ne!(story.last().phase, Phase::Waiting, "{:?}", story.last());
+    story.world.act = done;
+    story.pass(60);
+    let incident = story.last();
+    let why = incident.waiting_for.clone().unwrap_or_default();
+    assert!(why.contains("was taken back"), "{why}");
+}
+
+#[test]
+fn an_undo_over_somebodys_change_is_a_persons_case_with_both_changes() {
+    let mut story = Driver::new(Autonomy::Auto, oom);
+    story.hear("cart-1-a");
+    story.world.look = |now| raised(now, "1Gi");
+    story.pass(1_500);
+    let why = story.last().waiting_for.clone().unwrap_or_default();
+    assert!(why.contains("96Mi→256Mi did not help"), "{why}");
+    assert!(why.contains("app has memory limit 1Gi"), "{why}");
+}
+
+#[test]
+fn what_is_scaled_to_nothing_is_over_and_proves_no_repair() {
+    let mut story = Driver::new(Autonomy::Auto, oom);
+    story.hear("cart-1-a");
+    assert_eq!(story.last().phase, Phase::Verifying);
+    story.world.look = |now| {
+        testkit::world(&now.to_string())
+            .node("node1")
+            .deployment("demo", "cart")
+            .replicas(0)
+            .revision(1)
+            .snapshot()
+    };
+    story.pass(60);
+    let incident = story.last();
+    assert_eq!(incident.outcome, Some(Outcome::Recovered), "{incident:?}");
+    assert_eq!(incident.attempts[0].helped, None);
+}
+
+#[test]
+fn the_second_oom_kill_of_a_workload_is_a_persons_case_even_if_the_first_went_by_itself() {
+    let mut story = Driver::new(Autonomy::Recommend, oom);
+    story.hear("cart-1-a");
+    story.world.look = healthy;
+    story.pass(1_500);
+    assert_eq!(story.last().outcome, Some(Outcome::Recovered));
+    story.world.look = oom;
+    story.hear("cart-1-a");
+    let why = story.last().waiting_for.clone().unwrap_or_default();
+    assert!(why.contains("an earlier incident of this kind"), "{why}");
 }
 
 /// A checkpoint whose only act is a write without an answer, of an incident that is no longer open.

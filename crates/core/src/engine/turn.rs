@@ -1,6 +1,7 @@
 //! One call of [`Engine::handle`]: the engine, the time, and the decision as it grows.
 
 use super::{Decision, Effect, Engine, LookId, Looking, limits};
+use crate::diagnose::FaultClass;
 use crate::ids::IncidentId;
 use crate::incident::{Event, Incident, Outcome, Phase};
 use crate::record::{Entry, EntryKind, Notice, NoticeKind};
@@ -183,14 +184,24 @@ impl<'e> Turn<'e> {
             looks.remove(id);
         }
         // A write whose fate nobody knows outlives its incident: it is read back until it is known.
-        let mut out = self.engine.history.open_permits();
-        if out.any(|act| act.incident == *id) {
+        let is_out = {
+            let mut out = self.engine.history.open_permits();
+            out.any(|act| act.incident == *id)
+        };
+        if is_out {
             self.engine
                 .run
                 .timers
                 .wake(id, later(now, limits::RETRY_AFTER));
         }
         if let Some(incident) = self.engine.open.remove(id) {
+            if let (FaultClass::OomKilled, false) = (
+                incident.fingerprint.class,
+                matches!(outcome, Outcome::Merged(_)),
+            ) {
+                let history = &mut self.engine.history;
+                history.record_oom_kill(&incident.owner, now);
+            }
             self.ended.insert(id.clone(), incident.clone());
             self.engine.closed.push_back(incident);
             if self.engine.closed.len() > limits::CLOSED_INCIDENTS {

@@ -173,6 +173,20 @@ impl Action {
         }
     }
 
+    /// What `target` has now where the action writes, in words; `None` where there are no few words
+    /// for it.
+    pub fn shown(&self, target: &Object) -> Option<String> {
+        match self {
+            Self::SetImage { container, .. } => set_image::shown(container, target),
+            Self::SetMemory { container, .. } => set_memory::shown(container, target),
+            Self::RollBack { .. }
+            | Self::DeletePod
+            | Self::Evict
+            | Self::Cordon
+            | Self::Uncordon => None,
+        }
+    }
+
     /// Whether `target` still holds the values that the action changes from, as far as the object
     /// alone can tell: a roll back is bound to the digest of the full template, which the hands
     /// compare.

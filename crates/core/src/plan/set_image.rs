@@ -33,6 +33,13 @@ pub(super) fn facts(name: &str, target: &Object) -> Option<Value> {
     }))
 }
 
+/// What the container has now, for a person.
+pub(super) fn shown(name: &str, target: &Object) -> Option<String> {
+    let workload = template::workload(target)?;
+    let image = &container(workload, name)?.image;
+    Some(format!("{name} has image {image} now"))
+}
+
 pub(super) fn still_from(name: &str, from: &str, target: &Object) -> bool {
     template::workload(target)
         .and_then(|workload| container(workload, name))

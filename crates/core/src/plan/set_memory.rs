@@ -48,6 +48,20 @@ pub(super) fn facts(name: &str, target: &Object) -> Option<Value> {
     }))
 }
 
+/// What the container has now, for a person.
+pub(super) fn shown(name: &str, target: &Object) -> Option<String> {
+    let workload = template::workload(target)?;
+    let (limit, request) = memory(container(workload, name)?);
+    let show = |quantity: Option<&Quantity>| {
+        quantity.map_or_else(|| "unset".to_owned(), ToString::to_string)
+    };
+    Some(format!(
+        "{name} has memory limit {} and request {} now",
+        show(limit),
+        show(request)
+    ))
+}
+
 pub(super) fn still_from(
     name: &str,
     limit: &MemoryChange,

@@ -6,9 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use nightshift_core::analysis::kin_keys;
 use nightshift_core::diagnose::FaultClass;
 use nightshift_core::engine::Checkpoint;
-use nightshift_core::history::{Act, History, MAX_ACTS};
+use nightshift_core::history::{Act, History, MAX_ACTS, MAX_OOM_KILLS};
 use nightshift_core::ids::{ClusterUid, Digest, IncidentId, PermitId, Uid};
-use nightshift_core::incident::{Incident, Phase};
+use nightshift_core::incident::{Incident, Outcome, Phase};
 use nightshift_core::record::{Entry, EntryKind};
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, QueryBuilder};
@@ -110,14 +110,22 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         closed.reverse();
+        let mut history = History {
+            acts: self.acts(cluster).await?,
+            known_good: self.known_good(cluster, since).await?,
+            ..History::default()
+        };
+        for incident in self.oom_kills(cluster, since).await? {
+            let is_one = !matches!(incident.outcome, Some(Outcome::Merged(_)));
+            if let Some(at) = incident.closed_at.filter(|_| is_one) {
+                history.record_oom_kill(&incident.owner, at);
+            }
+        }
         Ok(Checkpoint {
             cluster: cluster.clone(),
             open: bodies(&open)?,
             closed: bodies(&closed)?,
-            history: History {
-                acts: self.acts(cluster).await?,
-                known_good: self.known_good(cluster, since).await?,
-            },
+            history,
             ..Checkpoint::default()
         })
     }
@@ -147,6 +155,25 @@ impl Store {
             .map(|row| ((row.seq, row.permit.clone()), row))
             .collect();
         rows.into_values().map(ActRow::read).collect()
+    }
+
+    /// Closed incidents that were OOM kills, the newest.
+    async fn oom_kills(
+        &self,
+        cluster: &ClusterUid,
+        since: Timestamp,
+    ) -> Result<Vec<Incident>, StoreError> {
+        let found: Vec<String> = sqlx::query_scalar(
+            "SELECT body FROM incidents WHERE cluster = $1 AND phase = 'closed' AND class = $2
+                 AND closed_at >= $3 ORDER BY closed_at DESC LIMIT $4",
+        )
+        .bind(cluster.as_str())
+        .bind(word(&FaultClass::OomKilled)?)
+        .bind(since.as_millisecond())
+        .bind(i64::try_from(MAX_OOM_KILLS).unwrap_or(i64::MAX))
+        .fetch_all(&self.pool)
+        .await?;
+        bodies(&found)
     }
 
     async fn known_good(

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use nightshift_core::diagnose::FaultClass;
 use nightshift_core::engine::{Decision, Input};
 use nightshift_core::ids::{Digest, IncidentId};
-use nightshift_core::incident::{Fingerprint, Incident, Phase};
+use nightshift_core::incident::{Fingerprint, Incident, Outcome, Phase};
 use nightshift_core::plan::{Action, Author, Check, Step};
 use nightshift_core::record::{Batch, Entry, EntryKind, Notice, NoticeKind};
 use nightshift_core::signal::{Alert, Signal, SignalBody};
@@ -206,6 +206,22 @@ async fn a_restart_loads_the_same_checkpoint() {
         Some(&At::minutes(0))
     );
     assert_eq!(store.take_lead(&CLUSTER.into()).await.unwrap(), epoch + 1);
+}
+
+#[tokio::test]
+async fn a_restart_knows_which_workloads_were_killed_for_their_memory() {
+    let (store, _folder, epoch) = filled().await;
+    let mut killed = incident("inc-4", "reports", Phase::Closed, 4);
+    killed.fingerprint.class = FaultClass::OomKilled;
+    let mut merged = incident("inc-5", "search", Phase::Closed, 5);
+    merged.fingerprint.class = FaultClass::OomKilled;
+    merged.outcome = Some(Outcome::Merged("inc-4".into()));
+    let done = decision(vec![killed.clone(), merged]);
+    append(&store, epoch, &Input::Tick, &done).await.unwrap();
+    let loaded = store.checkpoint(&CLUSTER.into(), At::minutes(9)).await;
+    let kills = loaded.unwrap().history.oom_kills;
+    let owners: Vec<_> = kills.into_keys().collect();
+    assert_eq!(owners, [killed.owner.to_string()]);
 }
 
 #[tokio::test]

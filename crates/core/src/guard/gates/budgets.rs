@@ -2,7 +2,7 @@
 
 use super::{Gate, Ruled, ask, deny, pass};
 use crate::guard::Scene;
-use crate::guard::scene::{ends_pod, sources_of};
+use crate::guard::scene::{ends_pod, sources_of, writes_template};
 use crate::plan::Action;
 use crate::world::{Pod, PodDisruptionBudget, Source};
 
@@ -15,15 +15,23 @@ impl Gate for Budgets {
 
     fn needs(&self, scene: &Scene<'_>) -> Vec<Source> {
         let step = scene.step;
-        if !ends_pod(&step.action) {
-            return Vec::new();
+        if ends_pod(&step.action) {
+            let mut needs = sources_of(&step.target.kind);
+            needs.push(Source::PodDisruptionBudgets);
+            needs
+        } else if writes_template(&step.action) {
+            let mut needs = sources_of(&step.target.kind);
+            needs.push(Source::Pods);
+            needs
+        } else {
+            Vec::new()
         }
-        let mut needs = sources_of(&step.target.kind);
-        needs.push(Source::PodDisruptionBudgets);
-        needs
     }
 
     fn check(&self, scene: &Scene<'_>) -> Ruled {
+        if writes_template(&scene.step.action) {
+            return rollout(scene);
+        }
         if !ends_pod(&scene.step.action) {
             return pass("no pod is ended by it directly");
         }
@@ -41,6 +49,26 @@ impl Gate for Budgets {
                 first.metadata.name, second.metadata.name
             )),
         }
+    }
+}
+
+/// A rollout replaces pods within the bounds of the workload's own strategy; only `Recreate` ends all
+/// of them at once, the ready ones too, and asks no budget.
+fn rollout(scene: &Scene<'_>) -> Ruled {
+    let Some(workload) = scene.workload() else {
+        return deny("the workload is gone");
+    };
+    if workload.spec.strategy.kind != "Recreate" {
+        return pass("its rollout keeps to the workload's own strategy");
+    }
+    let top = workload.reference();
+    let ready = scene.snapshot.pods_of(&top);
+    let ready = ready.filter(|pod| pod.metadata.deletion_timestamp.is_none() && pod.is_ready());
+    match ready.count() {
+        0 => pass("its strategy is Recreate, and no pod of it is ready"),
+        some => ask(format!(
+            "the strategy of {top} is Recreate: its {some} ready pods would end at once"
+        )),
     }
 }
 
@@ -143,6 +171,20 @@ mod tests {
     }
 
     #[test]
+    fn recreate_ends_ready_pods_at_once_and_asks() {
+        let recreate = |stage: Stage| {
+            stage.with(|s| s.edit_workloads(|w| w.spec.strategy.kind = "Recreate".to_owned()))
+        };
+        let unready =
+            |stage: Stage| stage.with(|s| s.edit_pods(|pod| pod.status.conditions.clear()));
+        for stage in [Stage::memory, Stage::image, Stage::roll_back] {
+            ready(stage()).says("budgets", Verdict::Pass, "own strategy");
+            ready(recreate(stage())).says("budgets", Verdict::Ask, "ready pods would end");
+            unready(recreate(stage())).says("budgets", Verdict::Pass, "no pod of it is ready");
+        }
+    }
+
+    #[test]
     fn an_exhausted_budget_denies_a_ready_pod_and_every_eviction_past_it() {
         under(ready(Stage::delete_pod()), vec![budget("db", 0)]).says(
             "budgets",
@@ -207,6 +249,9 @@ mod tests {
             .blind(source)
             .says("budgets", Verdict::Ask, "not seen");
         Stage::memory()
+            .blind(source)
+            .says("budgets", Verdict::Pass, "own strategy");
+        Stage::cordon()
             .blind(source)
             .says("budgets", Verdict::Pass, "no pod");
         Stage::delete_pod().with(|s| s.snapshot.pods.clear()).says(

@@ -28,6 +28,13 @@ impl Gate for OomAgain {
             ask(format!(
                 "{owner} was given more memory within {window:#} and ran out again"
             ))
+        } else if scene
+            .history
+            .oom_killed_since(owner, before(scene.now, window))
+        {
+            ask(format!(
+                "{owner} had another incident of this kind within {window:#}"
+            ))
         } else {
             pass(format!(
                 "{owner} was not given more memory within {window:#}"
@@ -41,6 +48,7 @@ mod tests {
     use crate::diagnose::FaultClass;
     use crate::guard::Verdict;
     use crate::guard::stage::{Stage, done};
+    use jiff::SignedDuration;
 
     const WEEK: i64 = 7 * 24 * 3600;
 
@@ -57,6 +65,18 @@ mod tests {
         raised(3600).says("oom_again", Verdict::Ask, "ran out again");
         raised(WEEK).says("oom_again", Verdict::Ask, "ran out again");
         raised(WEEK + 1).says("oom_again", Verdict::Pass, "was not given");
+    }
+
+    #[test]
+    fn an_earlier_kill_asks_whoever_ended_it() {
+        let killed = |ago: i64| {
+            Stage::memory().with(|s| {
+                let at = s.now - SignedDuration::from_secs(ago);
+                s.history.record_oom_kill(&s.step.check.owner, at);
+            })
+        };
+        killed(WEEK).says("oom_again", Verdict::Ask, "another incident");
+        killed(WEEK + 1).says("oom_again", Verdict::Pass, "was not given");
     }
 
     #[test]

@@ -58,12 +58,21 @@ fn change(cx: &Context<'_>, def: &RunbookStep, pod: &Pod, name: &str) -> Result<
     let template = owner::in_template(workload, name)?;
     let window = cx.policy.oom_again_window;
     let since = cx.snapshot.taken_at.saturating_sub(window);
-    if cx
-        .history
-        .memory_raised_since(&owner::topmost(cx), since.unwrap_or(Timestamp::MIN))
-    {
+    let since = since.unwrap_or(Timestamp::MIN);
+    let top = owner::topmost(cx);
+    let before = [
+        (
+            cx.history.memory_raised_since(&top, since),
+            "we raised its limit",
+        ),
+        (
+            cx.history.oom_killed_since(&top, since),
+            "an earlier incident of this kind",
+        ),
+    ];
+    if let Some((_, what)) = before.iter().find(|(is_so, _)| *is_so) {
         return Err(format!(
-            "killed for its memory again within {} h after we raised its limit",
+            "killed for its memory again within {} h after {what}",
             window.as_hours()
         ));
     }

@@ -2,10 +2,12 @@
 //! Deployments, StatefulSets and DaemonSets.
 
 use super::{Proposal, Run, Tool, WRITE_FIELDS, owner};
-use crate::plan::{Action, Revision, RevisionRef, current, revisions};
+use crate::history::Act;
+use crate::ids::Uid;
+use crate::plan::{Action, Revision, current, revisions};
 use crate::runbook::advance::Context;
 use crate::runbook::format::RunbookStep;
-use crate::world::{ConfigMapMeta, Field, Object, Pod, Source, Workload};
+use crate::world::{ConfigMapMeta, Container, Field, Object, Pod, Source, Workload};
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -42,7 +44,7 @@ fn roll_back(
     let older = all.iter().filter(|revision| revision.number < now.number);
     let good = older
         .filter(|revision| revision.digest.is_none() || revision.digest != now.digest)
-        .find_map(|revision| Some((revision, known_good(cx, revision)?)));
+        .find_map(|revision| Some((revision, known_good(cx, revision, &all)?)));
     let Some((good, proved_at)) = good else {
         return Ok(Proposal::Pass(
             "no earlier revision is known to be good".to_owned(),
@@ -67,29 +69,49 @@ fn roll_back(
 }
 
 /// Since when the revision is known to be good: it still has ready pods (the time is when the newest
-/// of them started), or the record saw it fully available for 10 minutes. One that we rolled away
-/// from has to have been seen good after that.
-fn known_good(cx: &Context<'_>, revision: &Revision<'_>) -> Option<Timestamp> {
+/// of them started), or the record saw it fully available for 10 minutes. One that we left because
+/// it did not work has to have been seen good after that.
+fn known_good(
+    cx: &Context<'_>,
+    revision: &Revision<'_>,
+    all: &[Revision<'_>],
+) -> Option<Timestamp> {
     let ready = revision.pods(cx.snapshot).filter(|pod| pod.is_ready());
     let newest = ready.map(|pod| started(pod)).max();
     let recorded = || cx.history.known_good.get(revision.uid()).copied();
     let proved_at = newest.or_else(recorded)?;
-    let left = cx.history.happened_since(proved_at).any(|act| {
-        let away = away_from(&act.step.action);
-        away.is_some_and(|from| from.uid == *revision.uid())
-    });
-    (!left).then_some(proved_at)
+    let mut since = cx.history.happened_since(proved_at);
+    let was_left = since.any(|act| left(act, all) == Some(revision.uid()));
+    (!was_left).then_some(proved_at)
 }
 
-fn away_from(action: &Action) -> Option<&RevisionRef> {
-    match action {
-        Action::RollBack { from, .. } => Some(from),
-        Action::SetImage { .. }
-        | Action::SetMemory { .. }
+/// The revision that the act turned away from: rolled back from, or given another image or more
+/// memory. Then it is the newest that was there and has what the act changed.
+fn left<'a>(act: &'a Act, all: &[Revision<'a>]) -> Option<&'a Uid> {
+    let had = |container: &Container| match &act.step.action {
+        Action::SetImage { from, .. } => container.image == *from,
+        Action::SetMemory { limit, .. } => {
+            container.resources.limits.get("memory") == limit.from.as_ref()
+        }
+        Action::RollBack { .. }
         | Action::DeletePod
         | Action::Evict
         | Action::Cordon
-        | Action::Uncordon => None,
+        | Action::Uncordon => false,
+    };
+    match &act.step.action {
+        Action::RollBack { from, .. } => Some(&from.uid),
+        Action::SetImage { container, .. } | Action::SetMemory { container, .. } => {
+            let found = all.iter().find(|revision| {
+                let owner = revision.meta.controller();
+                let created = revision.meta.creation_timestamp;
+                owner.is_some_and(|owner| owner.uid == act.step.target.uid)
+                    && created.is_none_or(|at| at <= act.at)
+                    && revision.template.spec.container(container).is_some_and(had)
+            });
+            found.map(|found| &found.meta.uid)
+        }
+        Action::DeletePod | Action::Evict | Action::Cordon | Action::Uncordon => None,
     }
 }
 
@@ -150,11 +172,11 @@ fn edited_at(map: &ConfigMapMeta) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use crate::diagnose::FaultClass;
-    use crate::plan::Action;
+    use crate::plan::{Action, MemoryChange};
     use crate::runbook::scene::{AT, Scene, done};
     use crate::testkit::{World, reference, world};
     use crate::world::pod::{EnvFrom, LocalName};
-    use crate::world::{Field, Kind, PodSpec, Source};
+    use crate::world::{Field, Kind, PodSpec, Quantity, Source};
 
     const BACK: &str = "rollback:demo/cart:rev 2→1";
 
@@ -377,6 +399,39 @@ mod tests {
             away(0)
         );
         assert_eq!(away(2), BACK);
+    }
+
+    #[test]
+    fn a_revision_whose_image_or_memory_we_changed_has_to_be_seen_good_after_that() {
+        let away = |action: &Action, hours| {
+            let scene = scene(cart());
+            let cart = reference(Kind::Deployment, "demo", "cart");
+            scene.acted(action.clone(), &cart, hours, done()).says()
+        };
+        let image = |from: &str| Action::SetImage {
+            container: "app".into(),
+            from: from.into(),
+            to: "img.test/cart:9".into(),
+        };
+        let first = image("img.test/cart:1");
+        let none = "no earlier revision is known to be good";
+        assert!(away(&first, 0).contains(none), "{}", away(&first, 0));
+        assert_eq!(away(&first, 2), BACK, "its ready pod started an hour ago");
+        let second = image("img.test/cart:2");
+        assert_eq!(away(&second, 0), BACK, "the newer one was left, not this");
+        let memory = Action::SetMemory {
+            container: "app".into(),
+            limit: MemoryChange {
+                from: None,
+                to: Some(Quantity::from("256Mi")),
+            },
+            request: MemoryChange {
+                from: None,
+                to: None,
+            },
+        };
+        // Both have no limit: the newer one is the one that ran.
+        assert_eq!(away(&memory, 0), BACK);
     }
 
     #[test]
