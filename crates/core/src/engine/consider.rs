@@ -210,10 +210,15 @@ impl Turn<'_> {
     }
 }
 
-/// Whether any source of the snapshot was asked and not seen.
+/// Whether any source that a decision may rest on was asked and not seen.
+///
+/// Logs are evidence for a person and nothing rests on them. They are the one source that a lost node
+/// takes with it: to wait until those of its pods can be read is to wait until the node is back.
 pub(super) fn is_blind(snapshot: &Snapshot) -> bool {
-    let mut sources = snapshot.coverage.values();
-    sources.any(|coverage| matches!(coverage, Coverage::Blind { .. }))
+    let mut sources = snapshot.coverage.iter();
+    sources.any(|(source, coverage)| {
+        *source != Source::Logs && matches!(coverage, Coverage::Blind { .. })
+    })
 }
 
 /// `Pods silent for 90 s, Events was not looked at`.
