@@ -2,19 +2,23 @@
 //! managed fields, admission, validation, quota.
 //!
 //! In use: ServiceAccount, LimitRanger, Priority, DefaultTolerationSeconds, DefaultStorageClass,
-//! ResourceQuota; cluster addresses of Services. NamespaceLifecycle is checked where the path is read.
+//! ValidatingAdmissionPolicy, ResourceQuota; cluster addresses of Services. NamespaceLifecycle is
+//! checked where the path is read.
 
 mod amounts;
+mod expression;
 mod limits;
 mod pod;
+pub mod policy;
 pub mod quota;
 mod service;
 
+use crate::auth::User;
 use crate::cluster::Cluster;
 use crate::object::Object;
 use crate::patch::{self, Writer};
 use crate::registry::Part;
-use crate::resources::{ResourceId, ids};
+use crate::resources::{Resource, ResourceId, ids};
 use crate::status::Status;
 use crate::{defaults, validate};
 use serde_json::{Map, Value, json};
@@ -25,13 +29,33 @@ pub use amounts::{Amounts, pod_amounts};
 /// A JSON object.
 type Fields = Map<String, Value>;
 
+/// For whom something is written.
+#[derive(Clone, Copy, Debug)]
+pub enum For<'user> {
+    /// A controller inside: no policy is asked.
+    Inside,
+    /// A client.
+    Client {
+        /// Who.
+        user: &'user User,
+        /// Whether it only asks what the object would become.
+        dry_run: bool,
+    },
+}
+
+impl For<'_> {
+    fn dry_run(self) -> bool {
+        matches!(self, Self::Client { dry_run: true, .. })
+    }
+}
+
 /// Creates an object the whole way that a request goes, or only says what it would become.
 pub fn create(
     cluster: &mut Cluster,
     resource: ResourceId,
     mut object: Object,
     writer: &Writer<'_>,
-    dry_run: bool,
+    asker: For<'_>,
 ) -> Result<Arc<Object>, Status> {
     let row = cluster.resources.get(resource).clone();
     defaults::fill(resource, &mut object);
@@ -44,8 +68,9 @@ pub fn create(
         // A generated name fills the namespace's label too.
         defaults::fill(resource, &mut object);
     }
+    ask_policies(cluster, &row, None, &object, writer, asker)?;
     check(cluster, resource, None, &object)?;
-    if dry_run {
+    if asker.dry_run() {
         return Ok(Arc::new(object));
     }
     Ok(cluster.store.put(resource, object))
@@ -58,7 +83,7 @@ pub fn update(
     mut object: Object,
     part: Part,
     writer: &Writer<'_>,
-    dry_run: bool,
+    asker: For<'_>,
 ) -> Result<Arc<Object>, Status> {
     let row = cluster.resources.get(resource).clone();
     if part == Part::Main {
@@ -76,13 +101,36 @@ pub fn update(
     let mut before = Object::clone(&old);
     defaults::fill(resource, &mut before);
     validate::update(resource, &row, &before, &new, part == Part::Status)?;
+    ask_policies(cluster, &row, Some(&old), &new, writer, asker)?;
     if part == Part::Main {
         check(cluster, resource, Some(&old), &new)?;
     }
-    if dry_run {
+    if asker.dry_run() {
         return Ok(Arc::new(new));
     }
     cluster.update(resource, new, part)
+}
+
+fn ask_policies(
+    cluster: &Cluster,
+    row: &Resource,
+    old: Option<&Object>,
+    new: &Object,
+    writer: &Writer<'_>,
+    asker: For<'_>,
+) -> Result<(), Status> {
+    let For::Client { user, dry_run } = asker else {
+        return Ok(());
+    };
+    let asked = policy::Asked {
+        row,
+        subresource: writer.subresource,
+        user,
+        dry_run,
+        old,
+        new: Some(new),
+    };
+    policy::check(cluster, &asked)
 }
 
 /// What admission adds to a new object, in the order of the plugins.
@@ -174,7 +222,7 @@ mod tests {
     #[expect(clippy::unwrap_in_result, reason = "the object is the test's own")]
     fn make(cluster: &mut Cluster, resource: ResourceId, value: Value) -> Result<Value, String> {
         let object = Object::from_value(value).unwrap();
-        create(cluster, resource, object, &writer(), false)
+        create(cluster, resource, object, &writer(), For::Inside)
             .map(|object| object.to_value())
             .map_err(|status| status.message)
     }
@@ -303,7 +351,7 @@ mod tests {
             again,
             Part::Main,
             &writer(),
-            false,
+            For::Inside,
         )
         .unwrap();
         assert_eq!(kept.to_value()["spec"], one["spec"]);
@@ -314,7 +362,11 @@ mod tests {
         let mut cluster = cluster(Vec::new());
         let before = cluster.store.revision();
         let object = Object::from_value(pod("a", json!({}))).unwrap();
-        create(&mut cluster, ids::PODS, object, &writer(), true).unwrap();
+        let asker = For::Client {
+            user: &User::anonymous(),
+            dry_run: true,
+        };
+        create(&mut cluster, ids::PODS, object, &writer(), asker).unwrap();
         assert_eq!(cluster.store.revision(), before);
     }
 
@@ -329,7 +381,15 @@ mod tests {
         .unwrap();
         let before = cluster.store.revision();
         let same = Object::from_value(made).unwrap();
-        update(&mut cluster, ids::PODS, same, Part::Main, &writer(), false).unwrap();
+        update(
+            &mut cluster,
+            ids::PODS,
+            same,
+            Part::Main,
+            &writer(),
+            For::Inside,
+        )
+        .unwrap();
         assert_eq!(cluster.store.revision(), before);
     }
 }

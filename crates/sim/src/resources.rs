@@ -128,6 +128,8 @@ resources! {
     RUNTIME_CLASSES: "node.k8s.io" "v1" "RuntimeClass" "runtimeclasses" "runtimeclass" [] false [] false;
     MUTATING_WEBHOOKS: "admissionregistration.k8s.io" "v1" "MutatingWebhookConfiguration" "mutatingwebhookconfigurations" "mutatingwebhookconfiguration" [] false [] false;
     VALIDATING_WEBHOOKS: "admissionregistration.k8s.io" "v1" "ValidatingWebhookConfiguration" "validatingwebhookconfigurations" "validatingwebhookconfiguration" [] false [] false;
+    VALIDATING_POLICIES: "admissionregistration.k8s.io" "v1" "ValidatingAdmissionPolicy" "validatingadmissionpolicies" "validatingadmissionpolicy" [] false ["status"] false;
+    VALIDATING_POLICY_BINDINGS: "admissionregistration.k8s.io" "v1" "ValidatingAdmissionPolicyBinding" "validatingadmissionpolicybindings" "validatingadmissionpolicybinding" [] false [] false;
     API_SERVICES: "apiregistration.k8s.io" "v1" "APIService" "apiservices" "apiservice" [] false ["status"] false;
     EVENTS_V1: "events.k8s.io" "v1" "Event" "events" "event" ["ev"] true [] false;
     CUSTOM_RESOURCE_DEFINITIONS: "apiextensions.k8s.io" "v1" "CustomResourceDefinition" "customresourcedefinitions" "customresourcedefinition" ["crd" "crds"] false ["status"] false;

@@ -60,7 +60,9 @@ impl Reason {
 /// One field that is wrong, or one part of why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Cause {
-    /// `FieldValueRequired`, `FieldValueInvalid`, `FieldManagerConflict`, `DisruptionBudget`, ...
+    /// `FieldValueRequired`, `FieldValueInvalid`, `FieldManagerConflict`, `DisruptionBudget`, ...;
+    /// empty where it has no name.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
     /// What is wrong, for a person.
     pub message: String,

@@ -7,6 +7,7 @@ use super::request::Request;
 use super::route::Target;
 use super::select::Selection;
 use super::view::View;
+use crate::admission::For;
 use crate::auth::User;
 use crate::cluster::Cluster;
 use crate::custom;
@@ -93,6 +94,14 @@ impl<'request> Call<'request> {
             subresource,
             applied,
             now: cluster.now_seconds(),
+        }
+    }
+
+    /// For whom it is written, as admission asks.
+    pub(super) fn asker(&self, dry_run: bool) -> For<'_> {
+        For::Client {
+            user: &self.user,
+            dry_run,
         }
     }
 

@@ -4,6 +4,7 @@ use super::call::Call;
 use super::list;
 use super::request::{check_dry_run, invalid_options};
 use super::{Answer, body};
+use crate::admission::policy::{self, Asked};
 use crate::cluster::Cluster;
 use crate::object::Object;
 use crate::registry::{DeleteOptions, Deleted};
@@ -76,6 +77,17 @@ fn remove(
     if call.target.stored == ids::NAMESPACES && IMMORTAL.contains(&name) {
         let why = "this namespace may not be deleted";
         return Err(Status::forbidden(&call.row, name, why));
+    }
+    if let Some(object) = cluster.store.get(&call.target.key()) {
+        let asked = Asked {
+            row: &call.row,
+            subresource: "",
+            user: &call.user,
+            dry_run,
+            old: Some(object),
+            new: None,
+        };
+        policy::check(cluster, &asked)?;
     }
     if dry_run {
         return cluster.try_delete(&call.target.key(), options);

@@ -62,7 +62,8 @@ pub(super) fn add(
     let resource = call.target.stored;
     auth::check_escalation(cluster, resource, &object, &call.user)?;
     let writer = call.writer(cluster, "", mode.applied);
-    let written = admission::create(cluster, resource, object, &writer, mode.dry_run)?;
+    let asker = call.asker(mode.dry_run);
+    let written = admission::create(cluster, resource, object, &writer, asker)?;
     if !mode.dry_run {
         custom::written(cluster, resource, &written);
     }
@@ -109,7 +110,7 @@ pub(super) fn replace(
         object,
         part,
         &writer,
-        mode.dry_run,
+        call.asker(mode.dry_run),
     )
 }
 

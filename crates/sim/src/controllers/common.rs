@@ -1,6 +1,6 @@
 //! What several controllers need: selectors, conditions, parts of a number, templates.
 
-use crate::admission;
+use crate::admission::{self, For};
 use crate::cluster::Cluster;
 use crate::object::{Key, Object};
 use crate::patch::Writer;
@@ -247,7 +247,7 @@ pub(super) fn create(
         applied: false,
         now: cluster.now_seconds(),
     };
-    admission::create(cluster, resource, object, &writer, false)
+    admission::create(cluster, resource, object, &writer, For::Inside)
 }
 
 /// Did anything but the status change?

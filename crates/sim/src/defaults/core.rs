@@ -32,6 +32,7 @@ pub(super) fn fill_top(resource: ResourceId, object: &mut Object) -> bool {
             let mutating = resource == ids::MUTATING_WEBHOOKS;
             change(object, "webhooks", |hook| webhook(hook, mutating));
         }
+        ids::VALIDATING_POLICIES => policy(object),
         ids::NODES => node(object),
         ids::NAMESPACES => {
             let name = object.meta.name.to_string();
@@ -81,6 +82,20 @@ fn webhook(hook: &mut Fields, mutating: bool) {
     {
         or(service, "port", json!(443));
     }
+}
+
+fn policy(object: &mut Object) {
+    let mut spec: Fields = object.spec();
+    or(&mut spec, "failurePolicy", json!("Fail"));
+    if let Some(constraints) = inside(&mut spec, "matchConstraints") {
+        or(constraints, "matchPolicy", json!("Equivalent"));
+        or(constraints, "namespaceSelector", json!({}));
+        or(constraints, "objectSelector", json!({}));
+        for rule in each(constraints, "resourceRules") {
+            or(rule, "scope", json!("*"));
+        }
+    }
+    object.set("spec", &spec);
 }
 
 fn secret(object: &mut Object) {
