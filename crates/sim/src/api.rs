@@ -27,14 +27,16 @@ mod view;
 pub mod watch;
 mod write;
 
-use crate::auth::User;
+use crate::auth::{MASTERS, User};
 use crate::cluster::Cluster;
 use crate::registry::Part;
+use crate::resources::ResourceId;
 use crate::status::Status;
 use axum::body::Bytes;
 use call::Call;
 use http::Method;
 use route::{Route, Target, not_allowed};
+use serde_json::Value;
 use std::time::Duration;
 
 use session::{Session, Wish};
@@ -122,6 +124,41 @@ pub fn success() -> Answer {
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
     });
     Answer::json(200, done.to_string())
+}
+
+/// Where an object goes that names no namespace, as kubectl has it.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
+/// Creates an object as `kubectl create` of an administrator does: with unknown fields refused. No
+/// line of the audit tells of it.
+pub fn create(
+    cluster: &mut Cluster,
+    resource: ResourceId,
+    namespace: &str,
+    manifest: &Value,
+) -> Result<(), Status> {
+    let namespaced = cluster.resources.get(resource).namespaced;
+    let namespace = match namespace {
+        "" if namespaced => DEFAULT_NAMESPACE,
+        namespace => namespace,
+    };
+    let target = Target {
+        shown: resource,
+        stored: cluster.resources.stored(resource),
+        namespace: (!namespace.is_empty()).then(|| namespace.to_owned()),
+        name: None,
+        subresource: None,
+    };
+    let request = Request {
+        body: manifest.to_string().into(),
+        ..Request::to(
+            Method::POST,
+            "?fieldManager=kubectl-create&fieldValidation=Strict",
+        )
+    };
+    let administrator = User::new("kubernetes-admin", &[MASTERS]);
+    let call = Call::new(cluster, &request, target, administrator)?;
+    write::create(cluster, &call).map(drop)
 }
 
 /// Serves one request, and notes it in the audit. The cluster's time is the caller's business.

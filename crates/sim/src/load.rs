@@ -4,18 +4,24 @@
 //! Objects that carry a uid come from a running cluster. A load with any of them is a *picture*:
 //! uids, times and statuses stay as they are, and no controller, scheduler or kubelet runs, because
 //! what they would do to it is not what was seen. A load without is a set of manifests, which are
-//! created one by one by the rules of the API, and come to life.
+//! created one by one as `kubectl create` does it (defaults, admission, validation, unknown fields
+//! refused), and come to life.
 
+use crate::api;
 use crate::cluster::Cluster;
-use crate::object::{NotAnObject, Object};
+use crate::object::{Key, NotAnObject, Object};
 use crate::resources::{ResourceId, ids};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Largest file that is read, in bytes: a YAML dump of ten thousand pods has about 100 MiB.
 pub const MAX_FILE: u64 = 512 << 20;
+
+/// A namespace has its service account after so long, and pods need it.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// Where an object was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +45,8 @@ pub struct Read {
     pub place: Place,
     /// What.
     pub object: Object,
+    /// As it was written, of an object that comes from no running cluster.
+    manifest: Option<Value>,
 }
 
 /// Why nothing was loaded.
@@ -272,7 +280,12 @@ fn take(
         map.entry("apiVersion").or_insert_with(|| version.into());
         map.entry("kind").or_insert_with(|| kind.into());
     }
-    let object = Object::from_value(map.into()).map_err(|source| LoadError::NotAnObject {
+    let value = Value::Object(map);
+    let has_uid = value
+        .pointer("/metadata/uid")
+        .is_some_and(|uid| !uid.is_null());
+    let manifest = (!has_uid).then(|| value.clone());
+    let object = Object::from_value(value).map_err(|source| LoadError::NotAnObject {
         place: place.clone(),
         source,
     })?;
@@ -293,6 +306,7 @@ fn take(
     objects.push(Read {
         place: place.clone(),
         object,
+        manifest,
     });
     Ok(())
 }
@@ -340,24 +354,47 @@ pub fn definitions_first(mut objects: Vec<Read>) -> Vec<Read> {
     objects
 }
 
-/// Creates manifests one by one, definitions and namespaces first.
+/// Creates manifests one by one, definitions and namespaces first. A moment of the cluster's time
+/// goes by where a namespace is new.
 pub fn manifests(cluster: &mut Cluster, objects: Vec<Read>) -> Result<(), LoadError> {
-    for read in definitions_first(objects) {
-        let resource = resource_of(cluster, &read)?;
-        let refused = |status: crate::Status| LoadError::Refused {
-            place: read.place.clone(),
+    for Read {
+        place,
+        object,
+        manifest,
+    } in definitions_first(objects)
+    {
+        let resource = resource_of(cluster, &object, &place)?;
+        if resource == ids::PODS {
+            settle(cluster, &object.meta.namespace);
+        }
+        let value = manifest.unwrap_or_else(|| object.to_value());
+        let created = api::create(cluster, resource, &object.meta.namespace, &value);
+        created.map_err(|status| LoadError::Refused {
+            place,
             status: status.to_string(),
-        };
-        cluster.create(resource, read.object).map_err(refused)?;
+        })?;
     }
     Ok(())
 }
 
-fn resource_of(cluster: &Cluster, read: &Read) -> Result<ResourceId, LoadError> {
-    let (api_version, kind) = (&read.object.api_version, &read.object.kind);
+/// Lets the service account of a new namespace come.
+fn settle(cluster: &mut Cluster, namespace: &str) {
+    let namespace = if namespace.is_empty() {
+        api::DEFAULT_NAMESPACE
+    } else {
+        namespace
+    };
+    let account = Key::new(ids::SERVICE_ACCOUNTS, namespace, "default");
+    if cluster.store.get(&account).is_none() {
+        cluster.pass(SETTLED);
+    }
+}
+
+fn resource_of(cluster: &Cluster, object: &Object, place: &Place) -> Result<ResourceId, LoadError> {
+    let (api_version, kind) = (&object.api_version, &object.kind);
     let found = cluster.resources.by_kind(api_version, kind);
     found.ok_or_else(|| LoadError::UnknownKind {
-        place: read.place.clone(),
+        place: place.clone(),
         kind: kind.to_string(),
         api_version: api_version.to_string(),
     })
@@ -366,7 +403,6 @@ fn resource_of(cluster: &Cluster, read: &Read) -> Result<ResourceId, LoadError> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::object::Key;
 
     fn parsed(text: &str) -> Vec<Read> {
         parse(Path::new("shop.yaml"), text).unwrap()
@@ -470,6 +506,37 @@ mod tests {
         let widget = parsed("apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w}\n");
         let error = manifests(&mut cluster, widget).unwrap_err().to_string();
         assert!(error.contains("no matches for kind \"Widget\""), "{error}");
+    }
+
+    #[test]
+    fn a_manifest_gets_the_defaults_of_the_api_and_the_namespace_of_kubectl() {
+        let mut cluster = Cluster::new(1, "2026-01-01T00:00:00Z".parse().unwrap());
+        let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n\
+                    spec: {containers: [{name: main, image: nginx}]}\nstatus: {phase: Running}\n";
+        manifests(&mut cluster, parsed(text)).unwrap();
+        let key = Key::new(ids::PODS, "default", "p");
+        let pod = cluster.store.get(&key).unwrap().to_value();
+        let container = &pod["spec"]["containers"][0];
+        assert_eq!(container["imagePullPolicy"], "Always");
+        assert_eq!(pod["spec"]["serviceAccountName"], "default");
+        assert_eq!(
+            pod["status"]["phase"], "Pending",
+            "a status is not the user's to say"
+        );
+    }
+
+    #[test]
+    fn what_the_api_refuses_is_told_with_file_document_and_field() {
+        let mut cluster = Cluster::new(1, "2026-01-01T00:00:00Z".parse().unwrap());
+        let nameless = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n---\n\
+                        apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n\
+                        spec: {containers: [{image: nginx}]}\n";
+        let error = manifests(&mut cluster, parsed(nameless)).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.starts_with("shop.yaml, document 2: Pod \"p\" is invalid: spec.containers[0].name: Required value"),
+            "{text}"
+        );
     }
 
     #[test]
