@@ -165,6 +165,27 @@ mod tests {
         assert!(writes[0].is_done());
     }
 
+    /// The simulator's lines have the same fields: `demo::judge` of the agent's crate checks that.
+    #[test]
+    fn recorded_lines_of_a_real_server_are_read() {
+        let log = include_str!("../../docs/recorded/audit.jsonl");
+        let writes = writes_in("admin", log);
+        let read: Vec<_> = writes
+            .iter()
+            .map(|write| (write.verb.as_str(), write.resource.as_str(), write.code))
+            .collect();
+        let expected = [
+            ("create", "configmaps", 201),
+            ("patch", "deployments", 200),
+            ("patch", "deployments", 409),
+            ("patch", "deployments/scale", 200),
+            ("create", "pods/eviction", 201),
+            ("delete", "configmaps", 404),
+            ("patch", "nodes", 200),
+        ];
+        assert_eq!(read, expected);
+    }
+
     #[test]
     fn reviews_are_no_writes() {
         let review = line(

@@ -9,7 +9,9 @@ use nightshift_sim::load::{self, LeftOut, Read};
 use nightshift_sim::nodes::NodeSpec;
 use nightshift_sim::server::{Listening, Server, Time};
 use nightshift_sim::{Cluster, Pace, Speed, pace};
+use std::fs::OpenOptions;
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -52,6 +54,9 @@ pub(super) struct Args {
     /// Where the kubeconfig is written; never over one of a real cluster
     #[arg(long, value_name = "OUT", default_value = "nightshift-sim.kubeconfig")]
     kubeconfig: PathBuf,
+    /// A file to which a line is added for each request, as kube-apiserver writes it
+    #[arg(long, value_name = "FILE")]
+    audit_log_path: Option<PathBuf>,
 }
 
 /// How time goes.
@@ -77,6 +82,7 @@ impl Args {
     pub(super) async fn run(self) -> Result<Exit, Failure> {
         let token = self.token()?;
         let (mut cluster, loaded) = self.cluster()?;
+        self.keep_audit(&mut cluster)?;
         let time = match self.speed {
             Tempo::Paced(speed) => Time::Paced(Arc::new(Pace::new(speed, cluster.now()))),
             Tempo::Virtual => Time::Virtual,
@@ -134,6 +140,20 @@ impl Args {
             "a token has at least 16 printable characters without spaces: `openssl rand -hex 16` \
              makes one",
         ))
+    }
+
+    /// Bodies of requests are in it: nobody else may read it, as with the real one.
+    fn keep_audit(&self, cluster: &mut Cluster) -> Result<(), Failure> {
+        let Some(path) = &self.audit_log_path else {
+            return Ok(());
+        };
+        let mut options = OpenOptions::new();
+        let file = options.append(true).create(true).mode(0o600).open(path);
+        cluster.audit.write_to(file.or_help(
+            &format!("{} cannot be written", path.display()),
+            "--audit-log-path names a file in a folder that exists",
+        )?);
+        Ok(())
     }
 
     fn cluster(&self) -> Result<(Cluster, Loaded), Failure> {
@@ -252,6 +272,27 @@ mod tests {
         assert_eq!(args("").speed, Tempo::Paced(Speed::REAL));
         assert_eq!(args("--speed virtual").speed, Tempo::Virtual);
         assert!(Line::try_parse_from(["sim", "--speed", "fast"]).is_err());
+    }
+
+    #[test]
+    fn audit_lines_are_added_to_a_file_that_nobody_else_can_read() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        for lines in [1, 2] {
+            let args = args(&format!("--audit-log-path {}", path.display()));
+            let (mut cluster, _) = args.cluster().unwrap();
+            args.keep_audit(&mut cluster).unwrap();
+            let request = nightshift_sim::api::Request::to(http::Method::GET, "/version");
+            drop(nightshift_sim::api::handle(&mut cluster, &request));
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert_eq!(text.lines().count(), lines, "{text}");
+        }
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let nowhere = args("--audit-log-path /nowhere/audit.log");
+        let (mut cluster, _) = nowhere.cluster().unwrap();
+        assert!(nowhere.keep_audit(&mut cluster).is_err());
     }
 
     #[test]

@@ -67,6 +67,12 @@ impl Write {
         self.resource == resource && self.name == name
     }
 
+    /// Whether it was, and was answered so.
+    #[cfg(test)]
+    pub(super) fn is_answered(&self, resource: &str, code: u64) -> bool {
+        self.resource == resource && self.code == code
+    }
+
     /// One that was carried out.
     #[cfg(test)]
     fn done(verb: &str, resource: &str, name: &str) -> Self {
@@ -386,6 +392,78 @@ mod tests {
             Ok(())
         );
         assert!(judge(Right::Uncordoned, &scene(&open, &open, &shut, 1)).is_err());
+    }
+
+    /// The same requests as on the lab, asked of the simulator by the same user.
+    fn asked_of_the_simulator(recorded: &[Value]) -> Vec<Value> {
+        use nightshift_sim::api::{Request, handle};
+        use nightshift_sim::auth::{MASTERS, User};
+        let start = "2026-01-01T00:00:00Z".parse().unwrap();
+        let mut cluster = nightshift_sim::Cluster::new(1, start);
+        cluster
+            .tokens
+            .add("token", User::new("admin", &[MASTERS]), None);
+        for line in recorded {
+            let method = match text(line, "/verb") {
+                "get" => http::Method::GET,
+                "create" => http::Method::POST,
+                "delete" => http::Method::DELETE,
+                _ => http::Method::PATCH,
+            };
+            let content_type = if method == http::Method::PATCH {
+                "application/merge-patch+json"
+            } else {
+                "application/json"
+            };
+            let body = line.get("requestObject").map(Value::to_string);
+            let request = Request {
+                token: Some("token".to_owned()),
+                user_agent: text(line, "/userAgent").to_owned(),
+                content_type: content_type.to_owned(),
+                body: body.unwrap_or_default().into(),
+                ..Request::to(method, text(line, "/requestURI"))
+            };
+            drop(handle(&mut cluster, &request));
+        }
+        let lines = cluster.audit.since(0);
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    fn fields(line: &Value, path: &str) -> Vec<String> {
+        let map = line.pointer(path).and_then(Value::as_object);
+        map.into_iter()
+            .flat_map(|map| map.keys().cloned())
+            .collect()
+    }
+
+    #[test]
+    fn the_lines_of_the_lab_and_of_the_simulator_are_read_by_the_same_reader() {
+        let lab = include_str!("../../../../docs/recorded/audit.jsonl");
+        let recorded: Vec<Value> = lab
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let simulated = asked_of_the_simulator(&recorded);
+        assert_eq!(simulated.len(), recorded.len());
+        for (real, ours) in recorded.iter().zip(&simulated) {
+            for path in ["", "/objectRef", "/annotations"] {
+                assert_eq!(fields(real, path), fields(ours, path), "{real}\n{ours}");
+            }
+            for path in ["/level", "/verb", "/requestURI", "/objectRef"] {
+                assert_eq!(real.pointer(path), ours.pointer(path), "{real}\n{ours}");
+            }
+        }
+        let read = |lines: &[Value]| -> Vec<(String, String, String)> {
+            let lines: Vec<String> = lines.iter().map(Value::to_string).collect();
+            let writes = writes_of("admin", lines.iter().map(String::as_str));
+            let each = writes.into_iter();
+            each.map(|one| (one.verb, one.resource, one.name)).collect()
+        };
+        let writes = read(&recorded);
+        assert_eq!(writes, read(&simulated));
+        assert_eq!(writes.len(), 7, "{writes:?}");
     }
 
     #[test]

@@ -169,10 +169,21 @@ impl Session {
             Answer::Watch(_) | Answer::Log(_) => (Stage::ResponseStarted, 200),
         };
         let body: Option<Value> = serde_json::from_slice(&request.body).ok();
+        // Of an object that is sent whole the line tells what the path does not
+        // (`LogRequestObject`); a patch is no object.
+        let is_whole = matches!(request.method, Method::POST | Method::PUT);
         let text = |path: &str| {
-            let found = body.as_ref().and_then(|body| body.pointer(path)?.as_str());
+            let body = body.as_ref().filter(|_| is_whole);
+            let found = body.and_then(|body| body.pointer(path)?.as_str());
             found.unwrap_or_default()
         };
+        let mut wish = self.wish.attributes();
+        if wish.name.is_empty() {
+            wish.name = text("/metadata/name");
+        }
+        if wish.namespace.is_empty() {
+            wish.namespace = text("/metadata/namespace");
+        }
         let id = cluster.audit.next_id();
         let line = audit::line(&Entry {
             id: &id,
@@ -182,7 +193,7 @@ impl Session {
             impersonated: self.impersonated.as_ref(),
             source: "127.0.0.1",
             user_agent: &request.user_agent,
-            wish: self.wish.attributes(),
+            wish,
             version: &self.wish.version,
             precondition: (text("/metadata/uid"), text("/metadata/resourceVersion")),
             code,
