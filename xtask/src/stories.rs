@@ -70,3 +70,28 @@ pub fn run_all(part: &str, long: bool, tally: &mut Tally) -> Result<()> {
 pub fn tag() -> String {
     format!("{:04x}", rand::random::<u16>())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    /// A story of the lab is also told on the simulated cluster, by the same name: there it costs
+    /// seconds. What only the simulator tells is welcome.
+    #[test]
+    fn every_story_of_the_lab_is_told_on_the_simulator_too() {
+        let told =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/nightshift/src/demo/stories");
+        let mut texts = String::new();
+        for file in std::fs::read_dir(told).unwrap() {
+            texts.push_str(&std::fs::read_to_string(file.unwrap().path()).unwrap());
+        }
+        for story in all() {
+            let test = format!(
+                "#[tokio::test(flavor = \"multi_thread\")]\nasync fn {}() {{",
+                story.name
+            );
+            assert!(texts.contains(&test), "{} is not told there", story.name);
+        }
+    }
+}

@@ -162,7 +162,12 @@ impl World {
     }
 
     /// As a person with kubectl would send it.
-    fn request(&self, method: &str, url: &str, body: Option<&Value>) -> Result<Value, WorldError> {
+    pub(super) fn request(
+        &self,
+        method: &str,
+        url: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, WorldError> {
         let (path, query) = url.split_once('?').unwrap_or((url, ""));
         let request = Request {
             method: method.parse().unwrap_or_default(),

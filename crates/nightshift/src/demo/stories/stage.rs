@@ -1,127 +1,68 @@
-//! Where a story plays: a shop, an agent, and a way between them that can be cut.
+//! Where a story plays: a shop, an agent, and a road between them.
 
-use super::super::door::Door;
-use super::super::faults::{Deed, Fault};
-use super::super::judge::{Scene, Write};
+use super::super::faults::{self, Deed, Fault, SHOP, Target};
+use super::super::judge::{Right, Scene, Write, judge};
 use super::super::world::World;
 use super::super::{Agent, config, rights};
+use super::road::{Road, Way};
 use crate::pace::PacedClock;
-use crate::store::Filter;
-use axum::body::{Body, Bytes, HttpBody};
-use futures::future::BoxFuture;
-use http::{Method, Request, Response};
-use nightshift_cluster::{Clients, Clock};
-use nightshift_core::world::Coverage;
+use crate::serve::{self, Tokens};
+use crate::store::{Detail, Filter};
+use axum::body::Body;
+use http::Request;
+use http_body_util::BodyExt as _;
+use nightshift_cluster::failpoint::Trap;
+use nightshift_cluster::{Clients, Clock, within};
+use nightshift_core::incident::{Incident, Phase};
+use nightshift_core::world::{Coverage, Source};
 use nightshift_sim::{Speed, load};
-use serde_json::Value;
-use std::error::Error;
+use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
-use tower::{BoxError, Service};
+use tower::ServiceExt as _;
+
+/// The agent repairs by itself.
+pub(super) const AUTO: &[(&str, &str)] = &[];
+/// It proposes, with an account that could write.
+pub(super) const RECOMMEND: &[(&str, &str)] = &[("AGENT_MODE", "recommend")];
+
+/// Phases in which the agent has it in hand.
+pub(super) const UNDER_WAY: &[Phase] = &[
+    Phase::Open,
+    Phase::Preparing,
+    Phase::Acting,
+    Phase::ReadingBack,
+    Phase::Verifying,
+];
+/// A person has it.
+pub(super) const WAITING: &[Phase] = &[Phase::Waiting];
+/// It is over.
+pub(super) const CLOSED: &[Phase] = &[Phase::Closed];
 
 /// In the cluster's time: longer than any verification.
 const PATIENCE: Duration = Duration::from_mins(30);
+/// Between two looks, in real time.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 pub(super) fn speed() -> Speed {
     Speed::times(60).unwrap()
 }
 
-/// How requests of the agent fare.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
-    Open,
-    /// Connections are refused.
-    Away,
-    /// Nothing is answered, and nothing more is said on what is open.
-    Silent,
-    /// Writes never arrive.
-    HoldsWrites,
-    /// Writes arrive, and their answers do not.
-    LosesAnswers,
+pub(super) fn fault(name: &str) -> Fault {
+    let mut all = faults::all().into_iter();
+    all.find(|fault| fault.name == name).unwrap()
 }
 
-#[derive(Clone, Debug)]
-struct Road {
-    door: Door,
-    way: watch::Receiver<Way>,
-    held: watch::Sender<bool>,
-}
-
-impl<B> Service<Request<B>> for Road
-where
-    B: HttpBody<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
-    type Response = Response<Body>;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Response<Body>, BoxError>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let dry_run = request
-            .uri()
-            .query()
-            .is_some_and(|query| query.contains("dryRun=All"));
-        let is_write = request.method() != Method::GET && !dry_run;
-        let way = *self.way.borrow();
-        let (mut road, held) = (self.clone(), self.held.clone());
-        Box::pin(async move {
-            match way {
-                Way::Open => {}
-                Way::Away => return Err("connection refused".into()),
-                Way::Silent => std::future::pending().await,
-                Way::HoldsWrites | Way::LosesAnswers if !is_write => {}
-                Way::HoldsWrites => {
-                    held.send_replace(true);
-                    std::future::pending::<()>().await;
-                }
-                Way::LosesAnswers => {
-                    let answer = road.door.call(request).await;
-                    held.send_replace(true);
-                    drop(answer);
-                    return std::future::pending().await;
-                }
-            }
-            let answer = road.door.call(request).await?;
-            Ok(answer.map(|body| road.until_cut(body)))
-        })
-    }
-}
-
-impl Road {
-    /// A body that breaks off when the server goes away, and stops when it falls silent.
-    fn until_cut(&self, body: Body) -> Body {
-        let way = self.way.clone();
-        let stream = futures::stream::unfold(
-            (body.into_data_stream(), way),
-            |(mut body, mut way)| async {
-                use futures::StreamExt as _;
-                let cut = way.clone();
-                let next = tokio::select! {
-                    _ = way.wait_for(|way| *way == Way::Away) => Some(Err("connection reset".into())),
-                    next = async {
-                        // What is said while all is silent is lost with its connection.
-                        let next = body.next().await;
-                        if *cut.borrow() == Way::Silent {
-                            std::future::pending::<()>().await;
-                        }
-                        next
-                    } => next.map(|next| next.map_err(BoxError::from)),
-                };
-                next.map(|next| (next, (body, way)))
-            },
-        );
-        Body::from_stream(stream)
-    }
+/// A rollout of another image.
+pub(super) fn image(target: Target, image: &str) -> Deed {
+    let container = json!({"name": target.name(), "image": image});
+    let patch = json!({"spec": {"template": {"spec": {"containers": [container]}}}});
+    Deed::Patch(target, patch)
 }
 
 pub(super) struct Stage {
@@ -132,57 +73,60 @@ pub(super) struct Stage {
     runtime: Option<Runtime>,
     folder: TempDir,
     way: watch::Sender<Way>,
-    held: watch::Receiver<bool>,
-    road: Road,
 }
 
 impl Stage {
     pub(super) fn without_agent() -> Self {
         let world = World::new(3, speed(), &rights()).unwrap();
-        let (way, receiver) = watch::channel(Way::Open);
-        let (held, held_receiver) = watch::channel(false);
-        let road = Road {
-            door: world.door(),
-            way: receiver,
-            held,
-        };
         TaskTracker::new().spawn(world.server.clone().drive());
         Self {
             clock: Arc::new(PacedClock(Arc::clone(&world.pace))),
             agent: None,
             runtime: None,
             folder: tempfile::tempdir().unwrap(),
-            held: held_receiver,
+            way: watch::Sender::new(Way::Open),
             world,
-            way,
-            road,
         }
     }
 
     pub(super) async fn start(settings: &[(&str, &str)]) -> Self {
         let mut stage = Self::without_agent();
-        stage.start_again(settings).await;
+        stage.start_agent(settings, None).await;
         stage
     }
 
-    /// On the record that is there.
-    pub(super) async fn start_again(&mut self, settings: &[(&str, &str)]) {
+    /// Starts the agent on the record that is there, on an open road.
+    pub(super) async fn start_agent(
+        &mut self,
+        settings: &[(&str, &str)],
+        trap: Option<&Arc<Trap>>,
+    ) {
         let config = config(self.folder.path(), settings).unwrap();
-        let (clock, road) = (Arc::clone(&self.clock), self.road.clone());
-        let runtime = Runtime::new().unwrap();
+        // A road of its own: what a killed agent left behind stays on the old one.
+        self.way = watch::Sender::new(Way::Open);
+        let road = Road {
+            door: self.world.door(),
+            way: self.way.subscribe(),
+        };
+        let mut threads = Builder::new_multi_thread();
+        if let Some(trap) = trap.cloned() {
+            threads.on_thread_start(move || Arc::clone(&trap).set());
+        }
+        let runtime = threads.enable_all().build().unwrap();
+        let clock = Arc::clone(&self.clock);
         let starting = runtime
             .spawn(async move { Agent::start(&config, &clock, Clients::from_service(road)).await });
         self.agent = Some(starting.await.unwrap().unwrap());
         self.runtime = Some(runtime);
     }
 
-    /// As SIGKILL would.
-    pub(super) async fn kill(&mut self) {
+    /// As SIGKILL would: nothing of it reaches the cluster any more.
+    pub(super) fn kill(&mut self) {
+        self.way(Way::Silent);
         self.agent = None;
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 
     pub(super) async fn end(mut self) {
@@ -199,9 +143,8 @@ impl Stage {
         self.way.send_replace(way);
     }
 
-    pub(super) async fn await_held_write(&self) {
-        let mut held = self.held.clone();
-        held.wait_for(|held| *held).await.unwrap();
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(super) async fn pass(&self, wait: Duration) {
@@ -222,8 +165,24 @@ impl Stage {
             .unwrap();
     }
 
+    /// A Deployment of one container, in the shop.
+    pub(super) fn apply_deployment(&self, name: &str, strategy: &str, image: &str) {
+        let labels = json!({"app": name});
+        let container = json!({"name": name, "image": image});
+        self.apply(&json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": name, "namespace": SHOP},
+            "spec": {
+                "replicas": 1, "strategy": {"type": strategy},
+                "selector": {"matchLabels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+            },
+        }));
+    }
+
     /// Breaks it; the scene as it is then.
-    pub(super) fn broken(&self, fault: &Fault, before: Value) -> Scene {
+    pub(super) fn broken(&self, fault: &Fault) -> Scene {
+        let before = self.world.get(fault.target).unwrap();
         self.carry_out(&fault.deeds);
         let broken = self.world.get(fault.target).unwrap();
         Scene {
@@ -234,91 +193,117 @@ impl Stage {
         }
     }
 
-    /// The scene as it is now.
-    pub(super) fn now(&self, scene: Scene, fault: &Fault) -> Scene {
-        Scene {
-            now: self.world.get(fault.target).unwrap(),
+    /// The judge's word on the scene as it is now.
+    pub(super) fn judge(&self, right: Right, target: Target, scene: Scene) -> Result<(), String> {
+        let scene = Scene {
+            now: self.world.get(target).unwrap(),
             writes: self.writes(),
             ..scene
-        }
+        };
+        judge(right, &scene)
     }
 
+    /// Every write of the agent.
     pub(super) fn writes(&self) -> Vec<Write> {
         self.world.writes_since(0)
     }
 
-    /// Owners of all incidents, by name.
-    pub(super) async fn incidents(&self) -> Vec<String> {
-        let all = self.records().await;
-        all.into_iter().map(|(owner, _)| owner).collect()
+    fn agent(&self) -> &Agent {
+        self.agent.as_ref().unwrap()
     }
 
-    /// Phases of the incidents on an owner.
-    pub(super) async fn phases(&self, owner: &str) -> Vec<String> {
-        let all = self.records().await;
-        let of = all.into_iter().filter(|(name, _)| name == owner);
-        of.map(|(_, phase)| phase).collect()
+    /// All incidents.
+    pub(super) async fn incidents(&self) -> Vec<Incident> {
+        let store = self.agent().handle.store();
+        let page = store.incidents(&Filter::default(), 100, 0).await.unwrap();
+        page.incidents
     }
 
-    async fn records(&self) -> Vec<(String, String)> {
-        let agent = self.agent.as_ref().unwrap();
-        let page = agent
-            .handle
-            .store()
-            .incidents(&Filter::default(), 100, 0)
-            .await
-            .unwrap();
-        let each = page.incidents.into_iter().map(|incident| {
-            let phase = serde_json::to_value(incident.phase).unwrap();
-            (incident.owner.name, phase.as_str().unwrap().to_owned())
-        });
-        each.collect()
+    /// Those on an owner.
+    pub(super) async fn incidents_on(&self, owner: &str) -> Vec<Incident> {
+        let mut all = self.incidents().await;
+        all.retain(|incident| incident.owner.name == owner);
+        all
     }
 
-    /// Waits for an incident on that owner in that phase (`open`: in any but the last ones).
-    pub(super) async fn await_phase(&self, owner: &str, phase: &str) {
+    /// An incident with its record.
+    pub(super) async fn detail(&self, incident: &Incident) -> Detail {
+        let store = self.agent().handle.store();
+        store.incident(&incident.id).await.unwrap().unwrap()
+    }
+
+    /// Waits for an incident on that owner in one of these phases.
+    pub(super) async fn await_incident(&self, owner: &str, phases: &[Phase]) -> Incident {
+        let what = format!("an incident on {owner} in {phases:?}");
+        let look = async || {
+            let all = self.incidents_on(owner).await;
+            let seen: Vec<Phase> = all.iter().map(|incident| incident.phase).collect();
+            let mut all = all.into_iter();
+            all.find(|incident| phases.contains(&incident.phase))
+                .ok_or_else(|| format!("{seen:?}"))
+        };
+        self.until(&what, look).await
+    }
+
+    /// Looks until it finds, with patience; the last answer says what was seen instead.
+    pub(super) async fn until<T>(
+        &self,
+        what: &str,
+        mut look: impl AsyncFnMut() -> Result<T, String>,
+    ) -> T {
         let since = self.clock.now();
         loop {
-            let phases = self.phases(owner).await;
-            let is_ended = |phase: &String| phase == "waiting" || phase == "closed";
-            let found = match phase {
-                "open" => phases.iter().any(|phase| !is_ended(phase)),
-                _ => phases.iter().any(|other| other == phase),
+            let seen = match look().await {
+                Ok(found) => return found,
+                Err(seen) => seen,
             };
-            if found {
-                return;
-            }
             let waited = self.clock.now().duration_since(since).unsigned_abs();
-            assert!(
-                waited < PATIENCE,
-                "{owner} is in {phases:?}, not in {phase}"
-            );
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            assert!(waited < PATIENCE, "waited for {what} and saw {seen}");
+            self.clock.limit(LOOK_EVERY).await;
         }
     }
 
-    /// Waits until no source is seen any more.
-    pub(super) async fn await_blind(&self) {
-        let since = self.clock.now();
-        let agent = self.agent.as_ref().unwrap();
-        loop {
-            let coverage = agent.handle.coverage();
-            let seen = coverage
-                .iter()
-                .filter(|(_, one)| matches!(one, Coverage::Seen { .. }));
-            let seen: Vec<_> = seen.collect();
-            if seen.is_empty() {
-                return;
-            }
-            let waited = self.clock.now().duration_since(since).unsigned_abs();
-            assert!(waited < PATIENCE, "still seen: {seen:?}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+    /// Waits until a thread of the agent stands in the trap.
+    pub(super) async fn await_sprung(&self, trap: &Trap) {
+        let sprung = within(&*self.clock, PATIENCE, trap.sprung()).await;
+        assert!(sprung.is_some(), "nothing came to {trap:?}");
+    }
+
+    /// How well the agent sees each source.
+    pub(super) fn sources(&self) -> Vec<(Source, bool)> {
+        let coverage = self.agent().handle.coverage().into_iter();
+        let sees = coverage.map(|(source, how)| (source, matches!(how, Coverage::Seen { .. })));
+        sees.collect()
+    }
+
+    /// Asks the agent's own listener, in process.
+    pub(super) async fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
+        let router = serve::router(self.agent().handle.clone(), &Tokens::default());
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", "application/json")
+            .body(Body::from(body.to_string()))
+            .unwrap();
+        let answer = router.oneshot(request).await.unwrap();
+        let status = answer.status();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        assert!(status.is_success(), "{method} {path}: {status} {body:?}");
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    /// What the agent has on record as good is loaded as a restart would.
+    pub(super) async fn known_good(&self) -> Vec<String> {
+        let handle = &self.agent().handle;
+        let now = self.clock.now();
+        let loaded = handle.store().checkpoint(handle.cluster(), now).await;
+        let known = loaded.unwrap().history.known_good;
+        known.into_keys().map(|uid| uid.to_string()).collect()
     }
 
     /// A person gets it, and nothing is written then or later.
     pub(super) async fn keeps_off(self, owner: &str) {
-        self.await_phase(owner, "waiting").await;
+        self.await_incident(owner, WAITING).await;
         self.pass(Duration::from_mins(3)).await;
         assert_eq!(self.writes(), []);
         self.end().await;

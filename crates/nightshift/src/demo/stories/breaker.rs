@@ -1,0 +1,72 @@
+//! Writes that are rehearsed well and then refused: the circuit breaker opens, and nothing else is
+//! tried.
+
+use super::super::faults::{SHOP, Target};
+use super::super::judge::Write;
+use super::stage::{AUTO, Stage, WAITING, image};
+use serde_json::json;
+use std::time::Duration;
+
+/// Workloads that break at the same time.
+const WORKLOADS: [&str; 5] = ["catalog", "checkout", "frontend", "payments", "search"];
+/// Refusals in a row that open the breaker, by default.
+const FAILURES: usize = 3;
+
+/// The API server takes every rehearsal of the agent and refuses every write: no right can say that,
+/// an admission policy can.
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_writes_open_the_breaker_and_the_rest_ask() {
+    let stage = Stage::start(AUTO).await;
+    refuse_writes(&stage);
+    for name in WORKLOADS {
+        let nowhere = format!("shop.test/{name}:nowhere");
+        stage.carry_out(&[image(Target::Deployment(name), &nowhere)]);
+    }
+    let mut reasons = Vec::new();
+    for name in WORKLOADS {
+        let waiting = stage.await_incident(name, WAITING).await;
+        reasons.push(waiting.waiting_for.unwrap_or_default());
+    }
+    // Time enough for one more try, were there one.
+    stage.pass(Duration::from_mins(3)).await;
+    let writes = stage.writes();
+    let refused = |write: &Write| write.is_answered("deployments", 403);
+    assert!(
+        writes.len() == FAILURES && writes.iter().all(refused),
+        "{writes:?}"
+    );
+    let asks = |text: &str| reasons.iter().filter(|why| why.contains(text)).count();
+    let (refused, open) = (asks("refused the write"), asks("the circuit is open"));
+    let expected = (FAILURES, WORKLOADS.len() - FAILURES);
+    assert_eq!((refused, open), expected, "{reasons:?}");
+    stage.end().await;
+}
+
+/// Refuses the agent's changes of Deployments in the shop, unless they are rehearsals.
+fn refuse_writes(stage: &Stage) {
+    let api = "admissionregistration.k8s.io/v1";
+    let agent = "system:serviceaccount:nightshift:nightshift";
+    stage.apply(&json!({
+        "apiVersion": api, "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": "rehearsals-only"},
+        "spec": {
+            "failurePolicy": "Fail",
+            "matchConstraints": {
+                "resourceRules": [{
+                    "apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["UPDATE"],
+                    "resources": ["deployments"],
+                }],
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": SHOP}},
+            },
+            "validations": [{
+                "expression": format!("request.userInfo.username != '{agent}' || request.dryRun"),
+                "message": "rehearsals only", "reason": "Forbidden",
+            }],
+        },
+    }));
+    stage.apply(&json!({
+        "apiVersion": api, "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": "rehearsals-only"},
+        "spec": {"policyName": "rehearsals-only", "validationActions": ["Deny"]},
+    }));
+}

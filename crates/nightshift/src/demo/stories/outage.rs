@@ -1,0 +1,62 @@
+//! The API server goes away or falls silent, and rights are taken back, in the middle of a repair.
+
+use super::super::faults::Target;
+use super::road::Way;
+use super::stage::{AUTO, CLOSED, RECOMMEND, Stage, UNDER_WAY, WAITING, fault, image};
+use nightshift_core::incident::Phase;
+use std::time::Duration;
+
+/// A minute without an API server, after the fault was seen: nothing is lost, and it is repaired once.
+#[tokio::test(flavor = "multi_thread")]
+async fn api_server_away_in_mid_step() {
+    let stage = Stage::start(AUTO).await;
+    let fault = fault("image_not_found");
+    let scene = stage.broken(&fault);
+    stage.await_incident("catalog", UNDER_WAY).await;
+    stage.way(Way::Away);
+    stage.pass(Duration::from_mins(1)).await;
+    stage.way(Way::Open);
+    stage.await_incident("catalog", CLOSED).await;
+    assert_eq!(stage.judge(fault.right, fault.target, scene), Ok(()));
+    stage.end().await;
+}
+
+/// Connections that stay open and say nothing: blind, and nothing is closed for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_connections_are_blind_and_close_nothing() {
+    let stage = Stage::start(RECOMMEND).await;
+    stage.carry_out(&fault("image_not_found").deeds);
+    stage.await_incident("catalog", WAITING).await;
+    stage.way(Way::Silent);
+    stage
+        .until("every source to be blind", async || {
+            let mut seen = stage.sources();
+            seen.retain(|(_, is_seen)| *is_seen);
+            seen.is_empty()
+                .then_some(())
+                .ok_or_else(|| format!("{seen:?}"))
+        })
+        .await;
+    let catalog = Target::Deployment("catalog");
+    stage.carry_out(&[image(catalog, "shop.test/catalog:1.4")]);
+    stage.pass(Duration::from_mins(5)).await;
+    let on_it = stage.incidents_on("catalog").await;
+    assert!(
+        on_it.iter().all(|one| one.phase == Phase::Waiting),
+        "{on_it:?}"
+    );
+    stage.way(Way::Open);
+    stage.await_incident("catalog", CLOSED).await;
+    stage.end().await;
+}
+
+/// The account may no longer patch: a person is asked, and nothing else is tried.
+#[tokio::test(flavor = "multi_thread")]
+async fn revoked_right_to_patch_asks() {
+    let stage = Stage::start(AUTO).await;
+    let binding = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/nightshift-write";
+    stage.world.request("DELETE", binding, None).unwrap();
+    let fault = fault("crash_loop");
+    stage.carry_out(&fault.deeds);
+    stage.keeps_off(fault.target.name()).await;
+}
