@@ -495,7 +495,7 @@ mod tests {
     fn manifests_are_created_namespaces_first_and_an_unknown_kind_is_an_error() {
         let objects = parsed(TWO);
         assert!(!is_picture(&objects));
-        let mut cluster = cluster();
+        let mut cluster = Cluster::new(1, "2026-01-01T00:00:00Z".parse().unwrap());
         manifests(&mut cluster, objects).unwrap();
         assert!(
             cluster
@@ -528,14 +528,23 @@ mod tests {
     #[test]
     fn what_the_api_refuses_is_told_with_file_document_and_field() {
         let mut cluster = Cluster::new(1, "2026-01-01T00:00:00Z".parse().unwrap());
-        let nameless = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n---\n\
-                        apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n\
-                        spec: {containers: [{image: nginx}]}\n";
-        let error = manifests(&mut cluster, parsed(nameless)).unwrap_err();
-        let text = error.to_string();
+        let mut refused = |second: &str| {
+            let first = "apiVersion: v1\nkind: ConfigMap\nmetadata: {generateName: a}\n---\n";
+            let objects = parsed(&format!("{first}{second}"));
+            manifests(&mut cluster, objects).unwrap_err().to_string()
+        };
+        let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\n";
+        let nameless = refused(&format!("{pod}spec: {{containers: [{{image: nginx}}]}}\n"));
         assert!(
-            text.starts_with("shop.yaml, document 2: Pod \"p\" is invalid: spec.containers[0].name: Required value"),
-            "{text}"
+            nameless.starts_with(
+                "shop.yaml, document 2: Pod \"p\" is invalid: spec.containers[0].name: Required value"
+            ),
+            "{nameless}"
+        );
+        let misspelt = refused(&format!("{pod}spec: {{contaners: []}}\n"));
+        assert!(
+            misspelt.contains("document 2") && misspelt.contains("\"spec.contaners\""),
+            "{misspelt}"
         );
     }
 
