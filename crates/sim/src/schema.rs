@@ -2,6 +2,7 @@
 //! which bodies are read and checked, patches merge, and OpenAPI is answered.
 
 pub(crate) mod openapi;
+mod place;
 pub(crate) mod proto;
 pub(crate) mod read;
 mod table;
@@ -199,7 +200,8 @@ impl Schema {
 }
 
 /// All kinds, as `apps/v1/Deployment`, and their types.
-pub(crate) fn kinds() -> impl Iterator<Item = (&'static str, Type)> {
+#[cfg(test)]
+fn kinds() -> impl Iterator<Item = (&'static str, Type)> {
     let kinds = TABLE.kinds.iter();
     kinds.map(|(kind, number)| (*kind, Type::Object(*number)))
 }

@@ -18,22 +18,8 @@ const MAX_DEPTH: usize = 100;
 /// Reads an object as JSON.
 pub(crate) fn decode(body: &[u8]) -> Result<Value, Broken> {
     let unknown = body.strip_prefix(MAGIC).ok_or(Broken::Prefix)?;
-    let (mut version, mut kind, mut raw) = (String::new(), String::new(), &[][..]);
-    for field in Fields::of(unknown) {
-        match field? {
-            (1, Wire::Bytes(meta)) => {
-                for field in Fields::of(meta) {
-                    match field? {
-                        (1, Wire::Bytes(text)) => version = lossy(text),
-                        (2, Wire::Bytes(text)) => kind = lossy(text),
-                        _ => {}
-                    }
-                }
-            }
-            (2, Wire::Bytes(bytes)) => raw = bytes,
-            _ => {}
-        }
-    }
+    let (version, kind) = type_meta(first(unknown, 1)?.unwrap_or_default())?;
+    let raw = first(unknown, 2)?.unwrap_or_default();
     if kind.is_empty() {
         return Err(Broken::Kind);
     }
@@ -47,6 +33,12 @@ pub(crate) fn decode(body: &[u8]) -> Result<Value, Broken> {
     object.insert("apiVersion".to_owned(), version.into());
     object.insert("kind".to_owned(), kind.into());
     Ok(Value::Object(object))
+}
+
+/// `apiVersion` and `kind`.
+fn type_meta(bytes: &[u8]) -> Result<(String, String), Broken> {
+    let text = |number| Ok(lossy(first(bytes, number)?.unwrap_or_default()));
+    Ok((text(1)?, text(2)?))
 }
 
 /// Go makes U+FFFD of what is no UTF-8, too, when it writes JSON.
@@ -179,46 +171,56 @@ fn entry(
 
 /// One value. Null is none at all.
 fn single(name: &'static str, kind: &Type, wire: Wire<'_>, depth: usize) -> Result<Value, Broken> {
-    let number = || wire.varint().ok_or(Broken::WrongWire(name));
-    let bytes = || wire.bytes().ok_or(Broken::WrongWire(name));
+    let value = match (kind, wire) {
+        (Type::Int32, Wire::Varint(_)) => {
+            let number = wire.varint().and_then(|number| i32::try_from(number).ok());
+            number.ok_or(Broken::Value(name))?.into()
+        }
+        (Type::Int64, Wire::Varint(number)) => number.cast_signed().into(),
+        (Type::Bool, Wire::Varint(number)) => (number != 0).into(),
+        (Type::Double, Wire::Fixed64(bits)) => f64::from_bits(bits).into(),
+        (Type::Int32 | Type::Int64 | Type::Bool | Type::Double, _) => {
+            return Err(Broken::WrongWire(name));
+        }
+        (kind, Wire::Bytes(bytes)) => of_bytes(name, kind, bytes, depth)?,
+        _ => return Err(Broken::WrongWire(name)),
+    };
+    Ok(value)
+}
+
+/// One value that is text or a message.
+fn of_bytes(name: &'static str, kind: &Type, bytes: &[u8], depth: usize) -> Result<Value, Broken> {
     let invalid = || Broken::Value(name);
-    Ok(match kind {
-        Type::String => lossy(bytes()?).into(),
-        Type::Bytes => base64::encode(bytes()?).into(),
-        Type::Int32 => i32::try_from(number()?).map_err(|_| invalid())?.into(),
-        Type::Int64 => number()?.into(),
-        Type::Bool => (number()? != 0).into(),
-        Type::Double => match wire {
-            Wire::Fixed64(bits) => f64::from_bits(bits).into(),
-            _ => return Err(Broken::WrongWire(name)),
-        },
-        Type::Time | Type::MicroTime => moment(bytes()?, *kind == Type::MicroTime, invalid)?,
-        Type::Quantity => match first(bytes()?, 1)? {
+    match kind {
+        Type::String => Ok(lossy(bytes).into()),
+        Type::Bytes => Ok(base64::encode(bytes).into()),
+        Type::Time | Type::MicroTime => moment(bytes, *kind == Type::MicroTime, invalid),
+        Type::Quantity => Ok(match first(bytes, 1)? {
             Some(text) if !text.is_empty() => lossy(text).into(),
             _ => "0".into(),
+        }),
+        Type::IntOrString => int_or_string(bytes),
+        Type::Any | Type::Custom => match first(bytes, 1)? {
+            Some(raw) if !raw.is_empty() => serde_json::from_slice(raw).map_err(|_| invalid()),
+            _ => Ok(Value::Null),
         },
-        Type::IntOrString => int_or_string(bytes()?)?,
-        Type::Any | Type::Custom => match first(bytes()?, 1)? {
-            Some(raw) if !raw.is_empty() => serde_json::from_slice(raw).map_err(|_| invalid())?,
-            _ => Value::Null,
-        },
-        Type::Schema(or_else) => schema(name, *or_else, bytes()?, depth)?,
+        Type::Schema(or_else) => schema(name, *or_else, bytes, depth),
         Type::Object(_) => match kind.schema().info() {
-            Some(info) => message(info, bytes()?, depth.saturating_add(1))?.into(),
-            None => Value::Null,
+            Some(info) => Ok(message(info, bytes, depth.saturating_add(1))?.into()),
+            None => Ok(Value::Null),
         },
         // A list among the values of a map is a message of its own: its items are its first field.
         Type::List(kind) => {
             let mut items = Vec::new();
-            for field in Fields::of(bytes()?) {
+            for field in Fields::of(bytes) {
                 if let (1, wire) = field? {
                     push(&mut items, name, kind, wire, depth)?;
                 }
             }
-            items.into()
+            Ok(items.into())
         }
-        Type::Map(_) => return Err(invalid()),
-    })
+        Type::Int32 | Type::Int64 | Type::Bool | Type::Double | Type::Map(_) => Err(invalid()),
+    }
 }
 
 /// The last bytes that are sent as this field.
