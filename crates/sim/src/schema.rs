@@ -105,6 +105,7 @@ pub(crate) struct Info {
 
 /// One field.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of the table")]
 pub(crate) struct Field {
     /// In JSON.
     pub(crate) name: &'static str,

@@ -58,7 +58,7 @@ fn fields(
 fn one(value: &Value, kind: &Type, field: &Field, path: &str, errors: &mut Vec<String>) {
     let mut wrong = |why: String| errors.push(format!("{path}: {why}"));
     match (kind, value) {
-        (_, Value::Null) => {}
+        (_, Value::Null) | (Type::String | Type::Bytes, Value::String(_)) => {}
         (Type::Object(_), Value::Object(map)) => fields(map, kind.schema(), false, path, errors),
         (Type::Map(kind), Value::Object(map)) => {
             for (key, value) in map {
@@ -75,10 +75,9 @@ fn one(value: &Value, kind: &Type, field: &Field, path: &str, errors: &mut Vec<S
             }
         }
         (Type::Object(_) | Type::Map(_), other) => {
-            wrong(format!("expected map, got {}", go(other)))
+            wrong(format!("expected map, got {}", go(other)));
         }
         (Type::List(_), other) => wrong(format!("expected list, got {}", go(other))),
-        (Type::String | Type::Bytes, Value::String(_)) => {}
         (Type::String | Type::Bytes, other) => wrong(format!(
             "expected string, got &value.valueUnstructured{{Value:{other}}}"
         )),

@@ -89,8 +89,10 @@ fn object(info: &Info) -> Value {
         .collect();
     let required = info.fields.iter().filter(|field| field.required);
     let required: Vec<&str> = required.map(|field| field.name).collect();
-    let mut schema = json!({"type": "object", "properties": properties});
-    let mut set = |name: &str, value: Value| schema[name] = value;
+    let mut schema = Map::new();
+    let mut set = |name: &str, value: Value| schema.insert(name.to_owned(), value);
+    set("type", json!("object"));
+    set("properties", Value::Object(properties));
     if !required.is_empty() {
         set("required", json!(required));
     }
@@ -100,7 +102,7 @@ fn object(info: &Info) -> Value {
     if let Some(kind) = info.kind {
         set("x-kubernetes-group-version-kind", json!([gvk(kind)]));
     }
-    schema
+    Value::Object(schema)
 }
 
 /// `apps/v1/Deployment` in three parts.
@@ -112,7 +114,11 @@ fn gvk(kind: &str) -> Value {
 
 fn property(field: &Field) -> Value {
     let mut property = reference(&field.kind);
-    let mut set = |name: &str, value: Value| property[name] = value;
+    let mut set = |name: &str, value: Value| {
+        if let Some(map) = property.as_object_mut() {
+            map.insert(name.to_owned(), value);
+        }
+    };
     if let Some(default) = &field.default {
         set("default", default.clone());
     }
