@@ -138,7 +138,6 @@ impl Shared {
         let news = self.sights().blind(resource.source, why);
         self.world().lost_sight(&resource.kind);
         if news {
-            tracing::warn!(source = ?resource.source, why, "blind");
             let (source, why) = (resource.source, why.to_owned());
             self.news.send(Heard::Blind { source, why }).await;
         }

@@ -123,6 +123,9 @@ fn ending(incident: &Incident) -> String {
         Some(Outcome::Recovered) => "It recovered without an action of ours.".to_owned(),
         Some(Outcome::Merged(into)) => format!("Handled in {}.", code(into)),
         Some(Outcome::Gone) => "The object is gone.".to_owned(),
+        Some(Outcome::Expired) => {
+            "Its alerts were not heard again, and what they named was never seen.".to_owned()
+        }
         None => match (&incident.waiting_for, incident.phase) {
             (Some(why), _) => format!("A person has to decide: {}.", code(why)),
             (None, Phase::Waiting) => "A person has to decide.".to_owned(),

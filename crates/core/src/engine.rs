@@ -1,7 +1,8 @@
 //! Joins the rooms: inputs in, effects out. The only place that knows all of them.
 //!
 //! [`Engine::handle`] is a function of the engine's state, the input and the time; the shell stores
-//! what it decides and only then runs the effects. `hear` takes signals, `see` takes snapshots,
+//! what it decides and only then runs the effects. `hear` takes signals, `open` opens incidents,
+//! `see` takes snapshots,
 //! `consider` moves an incident along, `act` carries one step through rehearsal and guard, `answer`
 //! takes what became of its write and `check` whether it helped.
 
@@ -12,11 +13,13 @@ mod consider;
 mod hear;
 pub mod input;
 mod limits;
+mod open;
 mod see;
 mod timers;
 mod turn;
 
 pub use input::{Checkpoint, Effect, Input, LookId};
+pub use limits::{ALERT_INCIDENTS, FAULT_INCIDENTS};
 
 use crate::diagnose::Diagnosis;
 use crate::history::History;
@@ -63,6 +66,15 @@ pub struct Running {
     timers: Timers,
     next_look: u64,
     stopping: bool,
+    #[serde(default)]
+    full_told: FullTold,
+}
+
+/// When people were last told that no more incidents are opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct FullTold {
+    alerts: Option<Timestamp>,
+    faults: Option<Timestamp>,
 }
 
 /// What a look in flight is for.
@@ -149,7 +161,11 @@ impl Engine {
             Input::NotObserved { look, why } => turn.not_observed(look, &why),
             Input::Rehearsed { step, rehearsal } => turn.rehearsed(&step, &rehearsal),
             Input::Acted { permit, outcome } => turn.acted(&permit, outcome),
-            Input::KnownGood { workload, revision } => turn.known_good(&workload, &revision),
+            Input::KnownGood {
+                workload,
+                revision,
+                after,
+            } => turn.known_good(&workload, &revision, after),
             Input::Stopping => turn.stop(),
             Input::Tick => turn.tick(),
         }

@@ -51,7 +51,8 @@ pub struct Incident {
     pub diagnosis: Option<Diagnosis>,
     /// Alerts that speak of it, newest last, at most [`MAX_ALERTS`].
     pub alerts: Vec<Signal>,
-    /// Fingerprints of firing alerts being handled here.
+    /// Fingerprints of firing alerts being handled here, with when each was last heard, at most
+    /// [`MAX_ALERTS`].
     pub firing: BTreeMap<SignalFingerprint, Timestamp>,
     /// Runbook that was chosen.
     pub runbook: Option<RunbookId>,
@@ -130,6 +131,11 @@ impl Incident {
         }
     }
 
+    /// Whether only alerts speak of it: no detector has.
+    pub fn is_alert_only(&self) -> bool {
+        self.diagnosis.is_none()
+    }
+
     /// Whether a write of ours was done in it that was not the taking back of another one.
     pub fn was_acted_on(&self) -> bool {
         let done = |attempt: &Attempt| matches!(attempt.outcome, Some(ActOutcome::Done { .. }));
@@ -169,4 +175,6 @@ pub enum Outcome {
     Merged(IncidentId),
     /// The workload or node is gone.
     Gone,
+    /// Nobody says its alerts any more, and what they named was never seen: nothing was repaired.
+    Expired,
 }

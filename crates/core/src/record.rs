@@ -16,6 +16,8 @@ pub enum EntryKind {
     Rejected,
     /// The incident was opened.
     Opened,
+    /// An incident was not opened: as many are open as may be.
+    NotOpened,
     /// A new diagnosis.
     Diagnosed,
     /// The class was corrected.
@@ -36,11 +38,13 @@ pub enum EntryKind {
     Waiting,
     /// The alert resolved: evidence, not health.
     Resolved,
+    /// An alert was not heard again for a day and no longer counts as firing.
+    Silent,
     /// The end.
     Final,
     /// The written analysis.
     Analysis,
-    /// A revision was seen fully available for 10 minutes.
+    /// A revision was seen fully available for long enough.
     KnownGood,
     /// A read or a source failed.
     Blind,

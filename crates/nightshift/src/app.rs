@@ -6,12 +6,13 @@ use crate::config::Config;
 use crate::notify::{Notifier, NotifierError};
 use crate::outbox::Outbox;
 use crate::retention::Retention;
-use crate::runbook_files;
+use crate::runbook_files::{self, Texts, Unreadable};
 use crate::serve::{self, ListenError};
 use crate::shell::{Fatal, Handle, Port, Shell};
 use crate::store::{Store, StoreError};
 use crate::telemetry::event;
 use cluster::Cluster;
+use jiff::SignedDuration;
 use nightshift_cluster::{Clients, Clock, ConnectError, Heard, Hearing, within};
 use nightshift_core::engine::{Checkpoint, Input};
 use nightshift_core::ids::{ClusterUid, SignalFingerprint};
@@ -51,6 +52,9 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// A runbook cannot be read.
+    #[error(transparent)]
+    File(#[from] Unreadable),
     /// A runbook is wrong.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Runbooks(Vec<Problem>),
@@ -159,7 +163,7 @@ impl App {
 
         let tasks = TaskTracker::new();
         let engine = tasks.spawn(shell.run(checkpoint));
-        tasks.spawn(listen(hearing, handle.clone()));
+        tasks.spawn(listen(hearing, handle.clone(), config.known_good_after));
         let outbox = Outbox::new(store.clone(), notifier, Arc::clone(&clock));
         tasks.spawn(outbox.run(close.clone()));
         tasks.spawn(Retention::new(store, uid, config.keep(), clock).run(close.clone()));
@@ -235,7 +239,7 @@ async fn checkpoint(
 
 /// Texts of the runbooks in force, by file name: the built-in ones and those of the folder.
 fn runbooks(folder: Option<&Path>) -> Result<BTreeMap<String, String>, StartError> {
-    let mut texts = BTreeMap::new();
+    let mut read = Texts::default();
     if let Some(folder) = folder {
         let wrong = |source| StartError::Folder {
             folder: folder.to_owned(),
@@ -243,28 +247,35 @@ fn runbooks(folder: Option<&Path>) -> Result<BTreeMap<String, String>, StartErro
         };
         for path in runbook_files::of_folder(folder).map_err(wrong)? {
             if let Some(name) = path.file_name() {
-                let text = std::fs::read_to_string(&path).map_err(wrong)?;
-                texts.insert(name.to_string_lossy().into_owned(), text);
+                read.read(name.to_string_lossy().into_owned(), &path)?;
             }
         }
     }
-    let library = Library::load(&texts).map_err(StartError::Runbooks)?;
-    Ok(library.texts().clone())
+    let Texts {
+        texts,
+        mut problems,
+    } = read;
+    match Library::load(&texts) {
+        Ok(library) if problems.is_empty() => return Ok(library.texts().clone()),
+        Ok(_) => {}
+        Err(more) => problems.extend(more),
+    }
+    Err(StartError::Runbooks(problems))
 }
 
 /// What the eyes hear becomes inputs. Once the engine has ended the rest is emptied, so that the
 /// watches can end too.
-async fn listen(mut hearing: Hearing, handle: Handle) {
+async fn listen(mut hearing: Hearing, handle: Handle, known_good_after: SignedDuration) {
     let mut is_engine_there = true;
     while let Some(heard) = hearing.recv().await {
-        if let (true, Some(input)) = (is_engine_there, input(heard)) {
+        if let (true, Some(input)) = (is_engine_there, input(heard, known_good_after)) {
             is_engine_there = handle.feed(input).await.is_ok();
         }
     }
 }
 
 /// A source that goes blind is no input: it shows in every snapshot, in `/readyz` and in metrics.
-fn input(heard: Heard) -> Option<Input> {
+fn input(heard: Heard, known_good_after: SignedDuration) -> Option<Input> {
     match heard {
         Heard::Subject { subject, at } => Some(Input::Signal(Signal {
             fingerprint: SignalFingerprint::from(format!("watch:{subject}:{}", subject.uid)),
@@ -272,7 +283,11 @@ fn input(heard: Heard) -> Option<Input> {
             heard_at: at,
             body: SignalBody::Watch,
         })),
-        Heard::KnownGood { workload, revision } => Some(Input::KnownGood { workload, revision }),
+        Heard::KnownGood { workload, revision } => Some(Input::KnownGood {
+            workload,
+            revision,
+            after: known_good_after,
+        }),
         Heard::Blind { source, why } => {
             event::source_blind(source, &why);
             None

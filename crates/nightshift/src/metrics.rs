@@ -1,14 +1,16 @@
 //! Metrics for Prometheus: a projection of what the engine was told and decided, kept by one hook,
 //! [`Metrics::observe`]. Labels take few values each: no names of workloads, no text.
 
+mod known;
+
 use jiff::Timestamp;
-use nightshift_core::engine::{Checkpoint, Decision, Effect, Input};
+use known::{Known, KnownIncident, started};
+use nightshift_core::engine::{Decision, Effect, Input};
 use nightshift_core::guard::circuit::{Circuit, circuit};
 use nightshift_core::guard::{Ruling, Verdict};
-use nightshift_core::history::{ActOutcome, History};
-use nightshift_core::ids::{IncidentId, PermitId};
-use nightshift_core::incident::{Incident, Outcome, Phase};
-use nightshift_core::policy::Policy;
+use nightshift_core::history::ActOutcome;
+use nightshift_core::ids::PermitId;
+use nightshift_core::incident::{Incident, Outcome};
 use nightshift_core::record::{Entry, EntryKind};
 use nightshift_core::signal::{Signal, SignalBody};
 use nightshift_core::world::{Coverage, Source};
@@ -45,6 +47,8 @@ pub struct Metrics {
     rejected: Counter,
     suppressed: Counter,
     opened: Counters,
+    not_opened: Counter,
+    full: Family<Labels, Gauge>,
     closed: Counters,
     actions: Counters,
     rulings: Counters,
@@ -59,20 +63,6 @@ pub struct Metrics {
     mitigation: Histogram,
     /// What the counters need to remember between inputs.
     known: Mutex<Known>,
-}
-
-#[derive(Debug, Default)]
-struct Known {
-    incidents: BTreeMap<IncidentId, KnownIncident>,
-    /// Intents and results: the action of a permit, and the circuit breaker.
-    history: History,
-    policy: Policy,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct KnownIncident {
-    is_waiting: bool,
-    is_diagnosed: bool,
 }
 
 impl Default for Metrics {
@@ -93,6 +83,16 @@ impl Default for Metrics {
                 r,
                 "incidents_opened",
                 "Incidents opened, by fault class at the opening",
+            ),
+            not_opened: add(
+                r,
+                "incidents_not_opened",
+                "Incidents that were not opened because as many were open as may be",
+            ),
+            full: add(
+                r,
+                "incidents_full",
+                "1 where as many incidents are open as may be, else 0, by what opened them",
             ),
             closed: add(r, "incidents_closed", "Incidents closed, by how they ended"),
             actions: add(
@@ -199,6 +199,25 @@ impl Metrics {
             .count();
         self.open.set(gauge(known.incidents.len()));
         self.waiting.set(gauge(waiting));
+        for (of, limit, count) in known.counts() {
+            let labels = vec![("of", of.to_owned())];
+            let is_full = i64::from(count >= limit);
+            self.full.get_or_create(&labels).set(is_full);
+        }
+    }
+
+    /// What opens no more incidents now, with why.
+    pub fn full(&self) -> BTreeMap<&'static str, String> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = known.counts().into_iter();
+        full.filter(|(_, limit, count)| count >= limit)
+            .map(|(of, _, count)| {
+                (
+                    of,
+                    format!("{count} incidents are open: no more are opened"),
+                )
+            })
+            .collect()
     }
 
     /// Says which sources are seen now.
@@ -269,12 +288,15 @@ impl Metrics {
     }
 
     fn recorded(&self, entry: &Entry) {
-        if entry.kind == EntryKind::Suppressed {
-            self.suppressed.inc();
+        match entry.kind {
+            EntryKind::Suppressed => drop(self.suppressed.inc()),
+            EntryKind::NotOpened => drop(self.not_opened.inc()),
+            EntryKind::Ruled => self.ruled(entry),
+            _ => {}
         }
-        if entry.kind != EntryKind::Ruled {
-            return;
-        }
+    }
+
+    fn ruled(&self, entry: &Entry) {
         let rulings = entry.body.get("rulings").cloned().unwrap_or_default();
         for Ruling {
             gate,
@@ -315,6 +337,7 @@ impl Metrics {
             Outcome::Recovered => "recovered",
             Outcome::Merged(_) => "merged",
             Outcome::Gone => "gone",
+            Outcome::Expired => "expired",
         };
         self.closed
             .get_or_create(&vec![("outcome", outcome.to_owned())])
@@ -324,22 +347,6 @@ impl Metrics {
                 .observe(seconds_between(incident.opened_at, at));
         }
     }
-}
-
-impl KnownIncident {
-    fn of(incident: &Incident) -> Self {
-        Self {
-            is_waiting: incident.phase == Phase::Waiting,
-            is_diagnosed: incident.diagnosis.is_some(),
-        }
-    }
-}
-
-fn started(known: &mut Known, checkpoint: &Checkpoint) {
-    let open = checkpoint.open.iter();
-    known.incidents = open.map(|i| (i.id.clone(), KnownIncident::of(i))).collect();
-    known.history = checkpoint.history.clone();
-    known.policy = checkpoint.policy.clone();
 }
 
 fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
@@ -354,7 +361,9 @@ fn gauge(count: usize) -> i64 {
 mod tests {
     use super::*;
     use crate::store::tests::{At, decision, incident, step};
-    use nightshift_core::history::Act;
+    use nightshift_core::engine::Checkpoint;
+    use nightshift_core::history::{Act, History};
+    use nightshift_core::incident::Phase;
 
     fn has(metrics: &Metrics, minute: i64, line: &str) {
         let text = metrics.render(At::minutes(minute));

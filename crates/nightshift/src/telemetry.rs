@@ -43,13 +43,17 @@ pub(crate) mod event {
     use crate::store::{Dropped, StoreError};
     use jiff::Timestamp;
     use nightshift_core::ids::IncidentId;
-    use nightshift_core::record::{Entry, Notice, NoticeKind};
+    use nightshift_core::record::{Entry, EntryKind, Notice, NoticeKind};
     use nightshift_core::world::Source;
 
     /// One row of the record, after its commit.
     pub(crate) fn recorded(entry: &Entry) {
         let incident = entry.incident.as_ref().map_or("", IncidentId::as_str);
-        tracing::info!(incident, kind = ?entry.kind, text = entry.text, "recorded");
+        if entry.kind == EntryKind::NotOpened {
+            tracing::warn!(incident, kind = ?entry.kind, text = entry.text, "recorded");
+        } else {
+            tracing::info!(incident, kind = ?entry.kind, text = entry.text, "recorded");
+        }
     }
 
     pub(crate) fn source_blind(source: Source, why: &str) {

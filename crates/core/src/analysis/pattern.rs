@@ -81,6 +81,7 @@ fn ending(incident: &Incident) -> &'static str {
         Some(Outcome::Recovered) => "recovered without us",
         Some(Outcome::Merged(_)) => "merged",
         Some(Outcome::Gone) => "object gone",
+        Some(Outcome::Expired) => "expired",
         None => "not ended",
     }
 }

@@ -156,7 +156,7 @@ impl Turn<'_> {
                 &format!("a write got no answer and cannot be read back: {why}"),
             );
         } else {
-            // At once the first time: the answer may have been lost alone.
+            // A little later: what was sent just now may still be landing.
             self.retry(id);
         }
     }

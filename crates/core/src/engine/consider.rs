@@ -7,7 +7,7 @@ use crate::ids::IncidentId;
 use crate::incident::{Event, Outcome, Phase};
 use crate::record::EntryKind;
 use crate::world::{Coverage, Snapshot, Source};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 impl Turn<'_> {
     /// Moves one incident along on what this snapshot says of it.
@@ -89,20 +89,61 @@ impl Turn<'_> {
         match diagnose::look(snapshot, &incident.owner, class) {
             Health::Blind { missing } => self.blind(id, &not_seen(&missing)),
             Health::Unhealthy { why } => self.unexplained(id, &why),
-            Health::Gone { .. } => {
-                let why = "it no longer exists";
-                if incident.firing.is_empty() {
-                    self.close(id, Event::Ended, &Outcome::Gone, why);
-                } else {
-                    self.hand_over(id, "an alert fires for an object that does not exist");
-                }
-            }
+            Health::Gone { .. } => self.gone(id),
             Health::Healthy { why } | Health::Idle { why } => self.healthy(id, &why),
         }
     }
 
+    fn gone(&mut self, id: &IncidentId) {
+        let fell_silent = self.forget_silent_alerts(id);
+        let Some(incident) = self.engine.open.get(id) else {
+            return;
+        };
+        let was_never_seen = incident.owner.uid.as_str().is_empty();
+        if !incident.firing.is_empty() {
+            self.hand_over(id, "an alert fires for an object that does not exist");
+        } else if was_never_seen && fell_silent {
+            let silent = limits::ALERT_SILENT;
+            let why = format!(
+                "expired: the alert was not heard again for {silent:#}, its object does not exist \
+                 and nothing was repaired"
+            );
+            self.close(id, Event::Ended, &Outcome::Expired, &why);
+        } else {
+            self.close(id, Event::Ended, &Outcome::Gone, "it no longer exists");
+        }
+    }
+
+    /// Not heard is not resolved: only a fresh look that finds nothing wrong asks for this. Returns
+    /// whether an alert fell silent.
+    fn forget_silent_alerts(&mut self, id: &IncidentId) -> bool {
+        let now = self.now;
+        let is_silent = |heard: Timestamp| later(heard, limits::ALERT_SILENT) <= now;
+        let Some(incident) = self.engine.open.get(id) else {
+            return false;
+        };
+        let firing = incident.firing.iter();
+        let silent: Vec<_> = firing
+            .filter(|(_, heard)| is_silent(**heard))
+            .map(|(alert, _)| alert.clone())
+            .collect();
+        if silent.is_empty() {
+            return false;
+        }
+        if let Some(incident) = self.incident(id) {
+            incident.firing.retain(|_, heard| !is_silent(*heard));
+        }
+        let text = format!(
+            "not heard again for {:#}: no longer firing",
+            limits::ALERT_SILENT
+        );
+        self.record(Some(id), EntryKind::Silent, text, &silent);
+        true
+    }
+
     fn healthy(&mut self, id: &IncidentId, why: &str) {
         self.sees(id);
+        self.forget_silent_alerts(id);
         let stable = self.stable_for(id);
         let now = self.now;
         let Some(incident) = self.incident(id) else {

@@ -4,12 +4,13 @@ use super::turn::{Turn, later};
 use super::{Checkpoint, Effect, limits};
 use crate::diagnose::FaultClass;
 use crate::history::ActOutcome;
-use crate::ids::{Digest, IncidentId};
-use crate::incident::{Event, Fingerprint, Incident, MAX_ALERTS, Phase};
+use crate::ids::{IncidentId, SignalFingerprint};
+use crate::incident::{Event, Incident, MAX_ALERTS, Phase};
 use crate::record::EntryKind;
 use crate::runbook::Library;
 use crate::signal::{Signal, SignalBody};
 use crate::world::ObjectRef;
+use jiff::SignedDuration;
 use std::collections::BTreeMap;
 
 impl Turn<'_> {
@@ -175,6 +176,7 @@ impl Turn<'_> {
 
     fn alert_fires(&mut self, signal: Signal) {
         if let Some(id) = self.handles(&signal) {
+            self.heard_again(&id, &signal.fingerprint);
             let text = format!("{} again while it is being handled", signal.fingerprint);
             self.record(Some(&id), EntryKind::Suppressed, text, &signal);
             return;
@@ -199,7 +201,6 @@ impl Turn<'_> {
         // Opened before the look, so that an alert survives a crash of ours in between.
         let subject = signal.subject.clone();
         let Some(id) = self.open_incident(&subject, &subject, FaultClass::Unexplained) else {
-            let text = "too many incidents are open: recorded, not looked at";
             self.record(None, EntryKind::WebhookReceived, text, &signal);
             return;
         };
@@ -233,12 +234,29 @@ impl Turn<'_> {
         open.or_else(closed).map(|incident| incident.id.clone())
     }
 
+    /// Keeps when the alert was last heard: one that nobody says any more goes silent.
+    fn heard_again(&mut self, id: &IncidentId, alert: &SignalFingerprint) {
+        let now = self.now;
+        if let Some(heard) = self.incident(id).and_then(|i| i.firing.get_mut(alert)) {
+            *heard = now;
+        }
+    }
+
     pub(super) fn attach(&mut self, id: &IncidentId, signal: Signal) {
         let now = self.now;
         let Some(incident) = self.incident(id) else {
             return;
         };
         incident.firing.insert(signal.fingerprint.clone(), now);
+        if incident.firing.len() > MAX_ALERTS {
+            // The one that was heard longest ago makes room; heard again, it is attached again.
+            let others = incident.firing.iter();
+            let others = others.filter(|(alert, _)| **alert != signal.fingerprint);
+            let oldest = others.min_by_key(|(_, heard)| **heard);
+            if let Some(oldest) = oldest.map(|(alert, _)| alert.clone()) {
+                incident.firing.remove(&oldest);
+            }
+        }
         incident.alerts.push(signal);
         if incident.alerts.len() > MAX_ALERTS {
             incident.alerts.remove(0);
@@ -278,64 +296,19 @@ impl Turn<'_> {
         );
     }
 
-    pub(super) fn known_good(&mut self, workload: &ObjectRef, revision: &ObjectRef) {
+    pub(super) fn known_good(
+        &mut self,
+        workload: &ObjectRef,
+        revision: &ObjectRef,
+        after: SignedDuration,
+    ) {
         let now = self.now;
         self.engine
             .history
             .known_good
             .insert(revision.uid.clone(), now);
-        let text = format!("{revision} of {workload} was fully available for 10 minutes");
+        let text = format!("{revision} of {workload} was fully available for {after:#}");
         let body = serde_json::json!({ "workload": workload, "revision": revision });
         self.record(None, EntryKind::KnownGood, text, &body);
-    }
-
-    /// Opens an incident; `None` when too many are open.
-    pub(super) fn open_incident(
-        &mut self,
-        owner: &ObjectRef,
-        subject: &ObjectRef,
-        class: FaultClass,
-    ) -> Option<IncidentId> {
-        if self.engine.open.len() >= limits::OPEN_INCIDENTS {
-            let text = format!("too many open incidents: {class} on {owner} is not opened now");
-            self.record(None, EntryKind::Blind, text, owner);
-            return None;
-        }
-        let cluster = self.engine.cluster.clone();
-        let fingerprint = Fingerprint {
-            cluster,
-            owner: owner.uid.clone(),
-            class,
-        };
-        let previous = self
-            .engine
-            .closed
-            .iter()
-            .rev()
-            .find(|i| i.fingerprint == fingerprint);
-        let mut incident = Incident {
-            previous: previous.map(|i| i.id.clone()),
-            ..Incident::open(fingerprint, owner.clone(), subject.clone(), self.now)
-        };
-        // An alert names an object, not a uid: the name keeps two such incidents apart.
-        let unique = (
-            &incident.fingerprint,
-            &incident.owner,
-            self.now,
-            self.engine.run.next_look,
-        );
-        incident.id = IncidentId::from(format!("inc-{}", Digest::of(&unique).short(12)));
-        let id = incident.id.clone();
-        self.engine.open.insert(id.clone(), incident);
-        let body = serde_json::json!({ "class": class, "owner": owner, "subject": subject });
-        if self.incident(&id).is_some() {
-            self.record(
-                Some(&id),
-                EntryKind::Opened,
-                format!("{class} on {owner}"),
-                &body,
-            );
-        }
-        Some(id)
     }
 }

@@ -8,7 +8,7 @@ use crate::incident::Incident;
 use crate::plan::Step;
 use crate::signal::Signal;
 use crate::world::{ObjectRef, Scope, Snapshot};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Number of a look; its answer carries the same.
@@ -83,12 +83,15 @@ pub enum Input {
         /// What became of it.
         outcome: ActOutcome,
     },
-    /// A workload's current revision was fully available for 10 minutes.
+    /// A workload's current revision was fully available for long enough.
     KnownGood {
         /// The workload.
         workload: ObjectRef,
         /// The ReplicaSet or ControllerRevision.
         revision: ObjectRef,
+        /// For how long.
+        #[serde(default)]
+        after: SignedDuration,
     },
     /// The agent is stopping: no new step begins.
     Stopping,

@@ -2,9 +2,22 @@
 
 use jiff::SignedDuration;
 
-/// Open incidents. A cluster-wide outage opens one an owner; past this the record says so and new
-/// ones wait until others close (their objects are looked at again with every signal).
-pub(super) const OPEN_INCIDENTS: usize = 5_000;
+/// Open incidents that a detector speaks of. A cluster-wide outage opens one an owner; past this the
+/// record says so and new ones wait until others close (their objects are looked at again with every
+/// signal).
+pub const FAULT_INCIDENTS: usize = 5_000;
+
+/// Open incidents that only alerts speak of, beside [`FAULT_INCIDENTS`]: an alert is a claim, and no
+/// number of claims takes the place of what the watch sees. Past this an alert is recorded, and
+/// opens nothing when it comes again until others close.
+pub const ALERT_INCIDENTS: usize = 1_000;
+
+/// An alert that was not heard again for so long no longer counts as firing where a fresh look finds
+/// nothing wrong. Alertmanager says one again every `repeat_interval`, 4 h by default.
+pub(super) const ALERT_SILENT: SignedDuration = SignedDuration::from_hours(24);
+
+/// Between two notices that no more incidents are opened: a flood is one piece of news.
+pub(super) const FULL_AGAIN: SignedDuration = SignedDuration::from_hours(24);
 
 /// Closed incidents kept in memory to link recurrences and to recognise a running alert episode.
 pub(super) const CLOSED_INCIDENTS: usize = 500;

@@ -118,6 +118,25 @@ fn done() -> ActOutcome {
     }
 }
 
+fn alert(pod: &str, fingerprint: &str, firing: bool, heard_at: Timestamp) -> Signal {
+    let mut subject = testkit::reference(Kind::Pod, "demo", pod);
+    subject.uid = crate::ids::Uid::default();
+    let alert = Alert {
+        name: "KubePodNotReady".to_owned(),
+        firing,
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        starts_at: Some(at(0)),
+        runbook_hint: None,
+    };
+    Signal {
+        fingerprint: fingerprint.into(),
+        subject,
+        heard_at,
+        body: SignalBody::Alert(alert),
+    }
+}
+
 /// Answers effects until only a wake-up is left, then lets time pass.
 struct Driver {
     engine: Engine,
@@ -224,24 +243,20 @@ impl Driver {
     }
 
     fn alert(&mut self, firing: bool) {
-        let mut subject = testkit::reference(Kind::Pod, "demo", "cart-2-a");
-        subject.uid = crate::ids::Uid::default();
-        let alert = Alert {
-            name: "KubePodNotReady".to_owned(),
-            firing,
-            labels: BTreeMap::new(),
-            annotations: BTreeMap::new(),
-            starts_at: Some(at(0)),
-            runbook_hint: None,
-        };
-        let body = SignalBody::Alert(alert);
-        let fingerprint = "alert-1".into();
-        self.tell(Input::Signal(Signal {
-            fingerprint,
-            subject,
-            heard_at: self.now,
-            body,
-        }));
+        self.alert_about("cart-2-a", "alert-1", firing);
+    }
+
+    fn alert_about(&mut self, pod: &str, fingerprint: &str, firing: bool) {
+        let signal = alert(pod, fingerprint, firing, self.now);
+        self.tell(Input::Signal(signal));
+    }
+
+    /// Lets much time pass, and wakes the engine once.
+    fn tell_time(&mut self, seconds: i64) {
+        self.now += SignedDuration::from_secs(seconds);
+        self.wake = None;
+        self.tell(Input::Tick);
+        self.pass(2);
     }
 
     fn entries(&self) -> Vec<&Entry> {
@@ -734,6 +749,74 @@ fn a_journal_may_begin_at_any_checkpoint_and_decides_the_same() {
             assert!(same, "begun at input {at}: {input:?}");
         }
     }
+}
+
+#[test]
+fn a_flood_of_alerts_about_nothing_takes_no_place_of_what_the_watch_sees() {
+    let mut story = Driver::new(Autonomy::Recommend, bad_image);
+    let ghost = |number: usize| {
+        let name = format!("ghost-{number}");
+        Input::Signal(alert(&name, &name, true, at(1)))
+    };
+    let mut notices = Vec::new();
+    for number in 0..limits::ALERT_INCIDENTS + 50 {
+        let decision = story.engine.handle(ghost(number), at(1));
+        notices.extend(decision.batch.notices);
+    }
+    assert_eq!(
+        story.engine.open_incidents().count(),
+        limits::ALERT_INCIDENTS
+    );
+    assert_eq!(notices.len(), 1, "{notices:?}");
+    let late = story.engine.handle(ghost(9_999), at(2));
+    let kinds: Vec<_> = late.batch.entries.iter().map(|e| e.kind).collect();
+    let refused = [EntryKind::NotOpened, EntryKind::WebhookReceived];
+    assert_eq!(kinds, refused, "recorded, with why nothing is opened");
+    story.hear("cart-2-a");
+    assert_eq!(story.last().fingerprint.class, FaultClass::ImagePullFailure);
+}
+
+#[test]
+fn an_alert_about_nothing_that_nobody_repeats_expires_and_one_that_is_repeated_does_not() {
+    let mut story = Driver::new(Autonomy::Auto, healthy);
+    story.alert_about("ghost", "alert-1", true);
+    for _ in 0..7 {
+        story.tell_time(4 * 3_600);
+        story.alert_about("ghost", "alert-1", true);
+    }
+    assert_eq!(story.last().phase, Phase::Waiting, "it was said again");
+    story.tell_time(23 * 3_600);
+    assert_eq!(story.last().phase, Phase::Waiting);
+    story.tell_time(2 * 3_600);
+    let over = story.last();
+    assert_eq!(over.outcome, Some(Outcome::Expired), "{over:?}");
+    assert_eq!(story.count(EntryKind::Silent), 1);
+    assert_eq!(story.engine.open_incidents().count(), 0);
+}
+
+#[test]
+fn an_incident_keeps_only_so_many_firing_alerts_and_the_newest_always() {
+    let mut story = Driver::new(Autonomy::Recommend, bad_image);
+    for number in 0..60 {
+        story.alert_about("cart-2-a", &format!("alert-{number}"), true);
+        let newest = format!("alert-{number}").into();
+        let firing = &story.last().firing;
+        assert!(firing.len() <= crate::incident::MAX_ALERTS);
+        assert!(firing.contains_key(&newest));
+    }
+}
+
+#[test]
+fn a_known_good_revision_is_recorded_with_the_time_that_it_was_available() {
+    let mut story = Driver::new(Autonomy::Recommend, healthy);
+    story.tell(Input::KnownGood {
+        workload: testkit::reference(Kind::Deployment, "demo", "cart"),
+        revision: testkit::reference(Kind::ReplicaSet, "demo", "cart-1"),
+        after: SignedDuration::from_mins(3),
+    });
+    let said = story.entries().last().map(|entry| entry.text.clone());
+    let said = said.unwrap_or_default();
+    assert!(said.ends_with("was fully available for 3m"), "{said}");
 }
 
 #[test]

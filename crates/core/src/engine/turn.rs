@@ -262,7 +262,9 @@ impl<'e> Turn<'e> {
             self.engine.run.again.insert(look);
             return;
         }
-        if self.engine.run.looks.len() >= limits::SUBJECT_LOOKS {
+        let looks = self.engine.run.looks.values();
+        let of_subjects = looks.filter(|looking| matches!(looking, Looking::Subject(_)));
+        if of_subjects.count() >= limits::SUBJECT_LOOKS {
             self.engine.run.owed.insert(subject);
             return;
         }

@@ -2,10 +2,9 @@
 
 use super::{Exit, Failure, OrHelp as _};
 use crate::output::{Output, Style, Tone};
-use crate::runbook_files;
+use crate::runbook_files::{self, Texts};
 use nightshift_core::runbook::{Library, Problem, Runbook, RunbookStep};
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -103,17 +102,16 @@ impl ListArgs {
 
 /// The runbooks in force with that folder.
 pub(super) fn library(folder: Option<&Path>) -> Result<Library, Failure> {
-    let texts = read(folder.map(Path::to_owned).as_slice())?;
-    Library::load(&texts).map_err(|problems| {
-        let first = problems
-            .first()
-            .map(ToString::to_string)
-            .unwrap_or_default();
-        Failure::new(
-            first,
-            "`nightshift runbook lint` lists every problem of the folder",
-        )
-    })
+    let Texts { texts, problems } = read(folder.map(Path::to_owned).as_slice())?;
+    let wrong = |problems: Vec<Problem>| {
+        let first = problems.first().map(ToString::to_string);
+        let help = "`nightshift runbook lint` lists every problem of the folder";
+        Failure::new(first.unwrap_or_default(), help)
+    };
+    if !problems.is_empty() {
+        return Err(wrong(problems));
+    }
+    Library::load(&texts).map_err(wrong)
 }
 
 fn list_table(rows: &[Row], style: Style) -> String {
@@ -134,7 +132,7 @@ fn list_table(rows: &[Row], style: Style) -> String {
 
 impl LintArgs {
     fn run(self) -> Result<Exit, Failure> {
-        let problems = Library::lint(&read(&self.paths)?);
+        let problems = lint(&self.paths)?;
         self.output
             .print(&problems, |problems, style| lint_lines(problems, style))?;
         Ok(if problems.is_empty() {
@@ -143,6 +141,16 @@ impl LintArgs {
             Exit::Found
         })
     }
+}
+
+/// One file's problems hide no other's.
+fn lint(paths: &[PathBuf]) -> Result<Vec<Problem>, Failure> {
+    let Texts {
+        texts,
+        mut problems,
+    } = read(paths)?;
+    problems.extend(Library::lint(&texts));
+    Ok(problems)
 }
 
 fn lint_lines(problems: &[Problem], style: Style) -> String {
@@ -167,16 +175,14 @@ fn lint_lines(problems: &[Problem], style: Style) -> String {
 }
 
 /// Texts by path: of files, and of the `*.md` files of folders.
-fn read(paths: &[PathBuf]) -> Result<BTreeMap<String, String>, Failure> {
-    let mut texts = BTreeMap::new();
+fn read(paths: &[PathBuf]) -> Result<Texts, Failure> {
+    let mut texts = Texts::default();
     for path in paths {
         let what = format!("{} cannot be read", path.display());
         let help = "name runbook files, or a folder that has them";
         for file in files(path).or_help(&what, help)? {
-            let what = format!("{} cannot be read", file.display());
-            let text =
-                std::fs::read_to_string(&file).or_help(&what, "runbooks are UTF-8 text files")?;
-            texts.insert(file.display().to_string(), text);
+            let read = texts.read(file.display().to_string(), &file);
+            read.or_help("the runbooks were not read", help)?;
         }
     }
     Ok(texts)
@@ -187,5 +193,26 @@ fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
         runbook_files::of_folder(path)
     } else {
         Ok(vec![path.to_owned()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_no_text_is_named_and_the_others_are_linted_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes);
+        write("a.md", b"one\nab\xff").unwrap();
+        write("b.md", b"no runbook").unwrap();
+        let problems = lint(&[folder.path().to_owned()]).unwrap();
+        let of = |name: &str| problems.iter().find(|p| p.file.ends_with(name)).unwrap();
+        let a = of("a.md");
+        assert_eq!((a.line, a.column), (2, 3));
+        assert_eq!(a.message, "not UTF-8 text");
+        assert_ne!(of("b.md").message, a.message);
+        let listed = library(Some(folder.path())).unwrap_err().text();
+        assert!(listed.contains("a.md:2:3: not UTF-8 text"), "{listed}");
     }
 }

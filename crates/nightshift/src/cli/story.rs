@@ -94,6 +94,7 @@ pub(super) fn state(incident: &Incident) -> (Tone, String) {
         (_, Some(Outcome::Recovered)) => (Tone::Good, "recovered".to_owned()),
         (_, Some(Outcome::Merged(into))) => (Tone::Dim, format!("merged into {into}")),
         (_, Some(Outcome::Gone)) => (Tone::Dim, "gone".to_owned()),
+        (_, Some(Outcome::Expired)) => (Tone::Dim, "expired".to_owned()),
         (Phase::Waiting, None) => (Tone::Warn, incident.phase.to_string()),
         (_, None) => (Tone::Plain, incident.phase.to_string()),
     }
@@ -292,7 +293,9 @@ fn record(page: &mut Page, events: &[Recorded]) {
     page.section("RECORD", &format!("{} entries", events.len()));
     for event in events {
         let tone = match event.entry.kind {
-            EntryKind::Waiting | EntryKind::Rejected | EntryKind::Blind => Tone::Warn,
+            EntryKind::Waiting | EntryKind::Rejected | EntryKind::NotOpened | EntryKind::Blind => {
+                Tone::Warn
+            }
             EntryKind::Intent | EntryKind::Result | EntryKind::Final => Tone::Strong,
             EntryKind::WebhookReceived
             | EntryKind::Suppressed
@@ -304,6 +307,7 @@ fn record(page: &mut Page, events: &[Recorded]) {
             | EntryKind::Ruled
             | EntryKind::Checked
             | EntryKind::Resolved
+            | EntryKind::Silent
             | EntryKind::Analysis
             | EntryKind::KnownGood => Tone::Dim,
         };

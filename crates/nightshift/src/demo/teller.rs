@@ -232,7 +232,9 @@ impl Teller {
             | EntryKind::Result
             | EntryKind::Checked
             | EntryKind::Waiting
+            | EntryKind::NotOpened
             | EntryKind::Resolved
+            | EntryKind::Silent
             | EntryKind::Final
             | EntryKind::Analysis
             | EntryKind::KnownGood
@@ -256,6 +258,8 @@ impl Teller {
             EntryKind::Final => ("end", Tone::Good),
             EntryKind::WebhookReceived => ("alert", Tone::Warn),
             EntryKind::Resolved => ("resolved", Tone::Dim),
+            EntryKind::Silent => ("silent", Tone::Dim),
+            EntryKind::NotOpened => ("full", Tone::Warn),
             EntryKind::Blind => ("blind", Tone::Warn),
             EntryKind::Reclassified => ("rather", Tone::Plain),
             EntryKind::Merged => ("merged", Tone::Dim),

@@ -23,6 +23,10 @@ pub(super) struct Readiness {
     why: Option<String>,
     /// Sources of the cluster that are not seen now, with the reason.
     blind: BTreeMap<String, String>,
+    /// What opens no more incidents now, `alerts` or `faults`, with why. It does not make the agent
+    /// unready: what resolves these incidents comes in by the same webhook.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    full: BTreeMap<&'static str, String>,
 }
 
 /// Alive as long as the engine is.
@@ -49,6 +53,7 @@ pub(super) async fn readyz(State(agent): State<Handle>) -> impl IntoResponse {
         ready: why.is_none(),
         why,
         blind: blind.collect(),
+        full: agent.metrics().full(),
     };
     let status = if readiness.ready {
         StatusCode::OK
