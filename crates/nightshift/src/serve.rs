@@ -4,11 +4,13 @@
 mod alerts;
 mod auth;
 mod bounds;
+mod connections;
 pub mod incidents;
 mod problem;
 mod status;
 
 pub use auth::{Token, Tokens, Unsafe};
+pub use connections::serve;
 pub use problem::Problem;
 
 use crate::intake::alertmanager::MAX_BODY;
@@ -17,7 +19,6 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -96,17 +97,6 @@ pub async fn bind(address: SocketAddr, tokens: &Tokens) -> Result<TcpListener, L
     tokens.check(address)?;
     let bound = TcpListener::bind(address).await;
     bound.map_err(|source| ListenError::Bind { address, source })
-}
-
-/// Answers until `stop` completes, and then finishes the requests that are running.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stop)
-        .await
 }
 
 #[cfg(test)]

@@ -14,10 +14,20 @@ pub(super) const INTAKE_AT_ONCE: usize = 8;
 pub(super) const API_AT_ONCE: usize = 32;
 /// Probes and scrapes at once.
 pub(super) const PROBES_AT_ONCE: usize = 16;
+/// Connections at once: more than all requests at once, less than the open files that any system
+/// gives. Who comes later waits in the kernel's queue.
+pub(super) const CONNECTIONS: usize = 128;
+/// Longest time for the head of a request, the first or the next: half a request or none holds a
+/// place no longer.
+pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection takes no new request after this time; clients open another one.
+pub(super) const CONNECTION_LIFE: Duration = Duration::from_mins(5);
+/// Alerts in one transaction: a thousand take a second, and the engine hears others in between.
+pub(super) const ALERTS_AT_ONCE: usize = 100;
 /// Largest body of a request to the API in bytes; none that is taken now has one.
 pub(super) const MAX_API_BODY: usize = 64 * 1024;
 /// Longest time for one request, its body included. Alertmanager sends again after it.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Refuses what is too much or takes too long; both may be tried again.
 pub(super) async fn bounded(
