@@ -249,7 +249,7 @@ mod tests {
                     decision: &decision,
                     analyses: &BTreeMap::new(),
                 };
-                store.append(&commit).await.unwrap();
+                store.append(&[commit]).await.unwrap();
             }
         }
         let mut file = Vec::new();

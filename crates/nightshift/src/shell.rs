@@ -1,9 +1,10 @@
 //! The engine's task: the only owner of the engine, and the only one that runs effects.
 //!
 //! For each input: ask the engine, make the input and the decision durable in one commit, then
-//! acknowledge, then run the effects. An engine's decision cannot be taken back, so a commit that
-//! fails is tried again before anything else is heard; meanwhile nothing is acknowledged and
-//! nothing is run.
+//! acknowledge, then run the effects. Alerts that come in one body share a commit.
+//!
+//! An engine's decision cannot be taken back, so a commit that fails is tried again before anything
+//! else is heard; meanwhile nothing is acknowledged and nothing is run.
 
 mod analysis;
 mod effects;
@@ -75,6 +76,9 @@ impl Mind for Engine {
         Self::checkpoint(self)
     }
 }
+
+/// An input with what was decided on it.
+type Decided = (Input, Decision);
 
 /// The engine with everything that it needs to be heard and obeyed.
 #[expect(
@@ -240,28 +244,42 @@ impl Shell {
         (!due.is_empty()).then_some(Input::Tick)
     }
 
-    /// One input: decide, make durable, acknowledge, run.
+    /// Decides on each input, makes all durable, acknowledges them, runs what they led to.
     async fn turn(&mut self, heard: Submitted) -> Result<(), Fatal> {
-        let Submitted { input, mut reply } = heard;
+        let Submitted { inputs, mut reply } = heard;
         self.told = self.told.max(self.clock.now());
-        let decision = self.mind.handle(input.clone(), self.told);
-        let writes = decision
-            .effects
-            .iter()
-            .any(|effect| matches!(effect, Effect::Act(_)));
+        let mut decided: Vec<Decided> = Vec::new();
+        for input in inputs {
+            let decision = self.mind.handle(input.clone(), self.told);
+            decided.push((input, decision));
+        }
+        let writes = decided.iter().any(|(_, decision)| {
+            let mut effects = decision.effects.iter();
+            effects.any(|effect| matches!(effect, Effect::Act(_)))
+        });
         if writes {
             failpoint("before_intent");
         }
-        let seq = self.commit(&input, &decision, &mut reply).await?;
-        self.metrics.observe(&input, &decision, self.told);
-        decision.batch.entries.iter().for_each(event::recorded);
+        let seq = self.commit(&decided, &mut reply).await?;
+        for (input, decision) in &decided {
+            self.metrics.observe(input, decision, self.told);
+            decision.batch.entries.iter().for_each(event::recorded);
+        }
         if let Some(reply) = reply {
             reply.ok(seq);
         }
         if writes {
             failpoint("after_intent");
         }
-        if let Input::Acted { permit, .. } = &input {
+        for (input, decision) in decided {
+            self.obey(&input, decision);
+        }
+        Ok(())
+    }
+
+    /// Runs what was decided, which is durable.
+    fn obey(&mut self, input: &Input, decision: Decision) {
+        if let Input::Acted { permit, .. } = input {
             self.effects.answered(permit);
         }
         self.follow(&decision.batch.incidents);
@@ -276,19 +294,17 @@ impl Shell {
                 | Effect::ReadBack { .. }) => self.effects.run(work),
             }
         }
-        Ok(())
     }
 
     /// Commits until it is done. The first failure is told to whoever waits for this input.
     async fn commit(
         &self,
-        input: &Input,
-        decision: &Decision,
+        decided: &[Decided],
         reply: &mut Option<handle::Reply>,
     ) -> Result<Seq, Fatal> {
         let mut wait = limits::RETRY_FIRST;
         loop {
-            let error = match self.try_commit(input, decision).await {
+            let error = match self.try_commit(decided).await {
                 Ok(seq) => {
                     self.health.send_replace(Health::Recording);
                     return Ok(seq);
@@ -312,30 +328,36 @@ impl Shell {
         }
     }
 
-    async fn try_commit(&self, input: &Input, decision: &Decision) -> Result<Seq, StoreError> {
-        let analyses = self.analyses(decision).await?;
-        let commit = Commit {
+    async fn try_commit(&self, decided: &[Decided]) -> Result<Seq, StoreError> {
+        let mut analyses = Vec::new();
+        for newest in 0..decided.len() {
+            let so_far = decided.get(..=newest).unwrap_or_default();
+            analyses.push(self.analyses(so_far).await?);
+        }
+        let commits = decided.iter().zip(&analyses);
+        let commits = commits.map(|((input, decision), analyses)| Commit {
             cluster: &self.cluster,
             leader_epoch: self.leader_epoch,
             at: self.told,
             input,
             decision,
-            analyses: &analyses,
-        };
-        self.store.append(&commit).await
+            analyses,
+        });
+        self.store.append(&commits.collect::<Vec<_>>()).await
     }
 
     /// People read the analysis when they are asked, and when it is over: it is written when an
-    /// incident begins to wait or ends, from its record with this decision's rows.
+    /// incident begins to wait or ends, from its record with the rows that are not stored yet.
     async fn analyses(
         &self,
-        decision: &Decision,
+        decided: &[Decided],
     ) -> Result<BTreeMap<IncidentId, String>, StoreError> {
         let mut analyses = BTreeMap::new();
-        for incident in &decision.batch.incidents {
+        let changed = decided.last().into_iter();
+        for incident in changed.flat_map(|(_, decision)| &decision.batch.incidents) {
             let is_read = matches!(incident.phase, Phase::Waiting | Phase::Closed);
             if is_read && self.phases.get(&incident.id) != Some(&incident.phase) {
-                let rows = decision.batch.entries.iter();
+                let rows = decided.iter().flat_map(|(_, d)| &d.batch.entries);
                 let rows = rows.filter(|row| row.incident.as_ref() == Some(&incident.id));
                 let new: Vec<_> = rows.map(|row| (self.told, row.clone())).collect();
                 let text = analysis::write(&self.store, incident, new).await?;

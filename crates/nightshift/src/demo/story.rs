@@ -113,10 +113,9 @@ impl Story<'_> {
             }],
         });
         let inputs = alertmanager::read(body.to_string().as_bytes(), self.clock.now());
-        for input in inputs.map_err(|error| StoryError::Alert(error.to_string()))? {
-            let taken = agent.submit(input).await;
-            taken.map_err(|error| StoryError::Alert(error.to_string()))?;
-        }
+        let inputs = inputs.map_err(|error| StoryError::Alert(error.to_string()))?;
+        let taken = agent.submit(inputs).await;
+        taken.map_err(|error| StoryError::Alert(error.to_string()))?;
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! `POST /alertmanager`: 200 means that every alert of the body is durable, nothing less.
 
 use super::Problem;
+use super::bounds::ALERTS_AT_ONCE;
 use crate::intake::alertmanager::{self, MAX_BODY};
 use crate::shell::Handle;
 use axum::Json;
@@ -34,15 +35,16 @@ pub(super) async fn take(
             "send Alertmanager's webhook body, version 4: point a webhook_config at this path";
         Problem::bad_request(error.to_string(), help)
     })?;
-    let mut taken = Taken::default();
-    for input in inputs {
-        match input {
-            Input::Rejected { .. } => taken.rejected += 1,
-            _ => taken.accepted += 1,
-        }
-        // One that is not durable fails them all: Alertmanager sends the group again, and those
-        // that were recorded already are known by their fingerprints.
-        agent.submit(input).await?;
+    let is_rejected = |input: &&Input| matches!(input, Input::Rejected { .. });
+    let rejected = inputs.iter().filter(is_rejected).count();
+    let taken = Taken {
+        accepted: inputs.len() - rejected,
+        rejected,
+    };
+    for some in inputs.chunks(ALERTS_AT_ONCE) {
+        // One part that is not durable fails them all: Alertmanager sends the group again, and what
+        // was recorded already is known by its fingerprints.
+        agent.submit(some.to_vec()).await?;
     }
     if taken.rejected > 0 {
         tracing::warn!(

@@ -471,3 +471,32 @@ async fn an_analysis_is_written_when_asked_for() {
         .await;
     assert_eq!(status, StatusCode::NOT_FOUND);
 }
+
+#[tokio::test]
+async fn a_flood_of_alerts_is_recorded_and_shows_where_it_opens_nothing_more() {
+    let agent = Agent::start(Tokens::default()).await;
+    let alerts: Vec<Value> = (0..1_000)
+        .map(|n| firing("Flood", &format!("ghost-{n}")))
+        .collect();
+    let (status, taken) = agent.post("/alertmanager", webhook(&alerts)).await;
+    assert_eq!(
+        (status, taken),
+        (StatusCode::OK, json!({"accepted": 1000, "rejected": 0}))
+    );
+    let late = webhook(&[firing("Flood", "late")]);
+    assert_eq!(agent.post("/alertmanager", late).await.0, StatusCode::OK);
+    assert_eq!(agent.incidents("").await.total, 1_000);
+    let (status, body) = agent.get("/readyz").await;
+    assert_eq!(status, StatusCode::OK, "what resolves them comes in here");
+    let body: Value = serde_json::from_str(&body).unwrap();
+    let why = "1000 incidents are open: no more are opened";
+    assert_eq!(body["full"], json!({ "alerts": why }));
+    let (_, metrics) = agent.get("/metrics").await;
+    for line in [
+        "nightshift_incidents_full{of=\"alerts\"} 1",
+        "nightshift_incidents_full{of=\"faults\"} 0",
+        "nightshift_incidents_not_opened_total 1",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+}

@@ -60,17 +60,20 @@ impl Reply {
     }
 }
 
-/// An input on its way to the engine.
+/// Inputs on their way to the engine: decided on one by one, durable together.
 #[derive(Debug)]
 pub(super) struct Submitted {
-    pub(super) input: Input,
+    pub(super) inputs: Vec<Input>,
     /// Absent where nobody waits: answers and ticks.
     pub(super) reply: Option<Reply>,
 }
 
 impl From<Input> for Submitted {
     fn from(input: Input) -> Self {
-        Self { input, reply: None }
+        Self {
+            inputs: vec![input],
+            reply: None,
+        }
     }
 }
 
@@ -87,12 +90,13 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Hands an input to the engine and waits until it is durable. Anything but `Ok` means that it
-    /// may not be: the sender sends it again, and a repetition does no harm.
-    pub async fn submit(&self, input: Input) -> Result<Seq, SubmitError> {
+    /// Hands inputs to the engine, in one transaction, and waits until they are durable. Anything but
+    /// `Ok` means that they may not be: the sender sends them again, and a repetition does no harm.
+    /// Nothing else is heard in between: they should be few enough for a fraction of a second.
+    pub async fn submit(&self, inputs: Vec<Input>) -> Result<Seq, SubmitError> {
         let (reply, answer) = oneshot::channel();
         let submitted = Submitted {
-            input,
+            inputs,
             reply: Some(Reply(reply)),
         };
         self.inputs

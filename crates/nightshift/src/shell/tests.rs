@@ -263,13 +263,50 @@ fn looks(input: &Input) -> Decision {
 #[tokio::test]
 async fn an_input_is_acknowledged_when_it_is_durable_and_then_obeyed() {
     let bench = run(looks).await;
-    let seq = bench.handle.submit(rejected()).await.unwrap();
+    let seq = bench.handle.submit(vec![rejected()]).await.unwrap();
     assert_eq!(seq, Seq(2), "after the start");
     let journal = bench.store.journal(&CLUSTER.into(), Seq(1), 9).await;
     assert!(journal.unwrap().len() >= 2);
     bench.until_asked("observe").await;
     bench.stop.cancel();
     bench.engine.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn inputs_that_come_together_are_one_transaction() {
+    let bench = run(looks).await;
+    let seq = bench
+        .handle
+        .submit(vec![rejected(), rejected()])
+        .await
+        .unwrap();
+    assert_eq!(seq, Seq(3), "each has its line after the start");
+    // The second of two cannot be stored: neither is.
+    let mut bench = run(|input| match input {
+        Input::Stopping => read_back(),
+        _ => Decision::default(),
+    })
+    .await;
+    bench.until_health(Health::Recording).await;
+    let other = sqlx::SqlitePool::connect(&url(&bench.folder))
+        .await
+        .unwrap();
+    let third = "CREATE TRIGGER third BEFORE INSERT ON journal WHEN new.seq = 3
+                     BEGIN SELECT RAISE(ABORT, 'full'); END";
+    sqlx::query(third).execute(&other).await.unwrap();
+    assert!(
+        bench
+            .handle
+            .submit(vec![rejected(), rejected()])
+            .await
+            .is_err()
+    );
+    let lines = bench
+        .store
+        .journal(&CLUSTER.into(), Seq(1), 9)
+        .await
+        .unwrap();
+    assert_eq!(lines.len(), 1, "the start alone");
 }
 
 #[tokio::test]
@@ -284,7 +321,7 @@ async fn nothing_is_acknowledged_or_run_while_the_store_takes_no_commit() {
         .execute(&other)
         .await
         .unwrap();
-    let refused = bench.handle.submit(rejected()).await;
+    let refused = bench.handle.submit(vec![rejected()]).await;
     assert_eq!(refused, Err(SubmitError::Unavailable));
     assert_eq!(bench.handle.health(), Health::NotRecording);
     assert!(bench.fake.asked().is_empty(), "no effect without a commit");
@@ -309,7 +346,7 @@ async fn a_stop_while_the_store_is_away_says_that_the_input_is_lost() {
     let mut bench = run(looks).await;
     bench.until_health(Health::Recording).await;
     bench.store.close().await;
-    assert!(bench.handle.submit(rejected()).await.is_err());
+    assert!(bench.handle.submit(vec![rejected()]).await.is_err());
     bench.stop.cancel();
     let ended = bench.engine.await.unwrap();
     assert!(matches!(ended, Err(Fatal::NotStored(_))));
@@ -321,7 +358,7 @@ async fn a_fenced_engine_ends_and_obeys_nothing_more() {
     let mut bench = run(looks).await;
     bench.until_health(Health::Recording).await;
     bench.store.take_lead(&CLUSTER.into()).await.unwrap();
-    let refused = bench.handle.submit(rejected()).await;
+    let refused = bench.handle.submit(vec![rejected()]).await;
     assert_eq!(refused, Err(SubmitError::Stopped));
     let ended = bench.engine.await.unwrap();
     assert!(matches!(
@@ -339,7 +376,7 @@ async fn a_panic_of_the_engine_ends_its_task_with_its_text() {
         _ => Decision::default(),
     })
     .await;
-    let refused = bench.handle.submit(rejected()).await;
+    let refused = bench.handle.submit(vec![rejected()]).await;
     assert_eq!(refused, Err(SubmitError::Stopped));
     let fatal = Fatal::from(bench.engine.await.unwrap_err());
     assert_eq!(
@@ -352,7 +389,7 @@ async fn a_panic_of_the_engine_ends_its_task_with_its_text() {
 #[tokio::test]
 async fn an_effect_that_panics_or_hangs_still_answers() {
     let bench = run_with(looks, true).await;
-    bench.handle.submit(rejected()).await.unwrap();
+    bench.handle.submit(vec![rejected()]).await.unwrap();
     bench.until_asked("observe").await;
     let why = bench.until_recorded("NotObserved").await;
     assert!(why.contains("no eyes"), "{why}");
@@ -362,7 +399,7 @@ async fn an_effect_that_panics_or_hangs_still_answers() {
         _ => Decision::default(),
     })
     .await;
-    bench.handle.submit(rejected()).await.unwrap();
+    bench.handle.submit(vec![rejected()]).await.unwrap();
     bench.until_asked("write p1").await;
     bench.clock.advance(limits::WRITE);
     let acted = bench.until_recorded("Acted").await;
@@ -376,14 +413,14 @@ async fn stopping_waits_for_a_write_that_is_out() {
         _ => Decision::default(),
     })
     .await;
-    bench.handle.submit(rejected()).await.unwrap();
+    bench.handle.submit(vec![rejected()]).await.unwrap();
     bench.until_asked("write p1").await;
     bench.stop.cancel();
     while !bench.told().contains(&"Stopping".to_owned()) {
         tokio::task::yield_now().await;
     }
     assert!(!bench.engine.is_finished());
-    let refused = bench.handle.submit(rejected());
+    let refused = bench.handle.submit(vec![rejected()]);
     bench.fake.may_answer.add_permits(1);
     bench.engine.await.unwrap().unwrap();
     assert_eq!(refused.await, Err(SubmitError::Stopped));
@@ -399,7 +436,7 @@ async fn stopping_does_not_wait_for_ever() {
         _ => Decision::default(),
     })
     .await;
-    bench.handle.submit(rejected()).await.unwrap();
+    bench.handle.submit(vec![rejected()]).await.unwrap();
     bench.until_asked("write p1").await;
     bench.stop.cancel();
     while !bench.told().contains(&"Stopping".to_owned()) {
@@ -423,7 +460,7 @@ async fn a_tick_comes_at_its_time_and_time_never_runs_backwards() {
         _ => Decision::default(),
     })
     .await;
-    bench.handle.submit(rejected()).await.unwrap();
+    bench.handle.submit(vec![rejected()]).await.unwrap();
     let ticks = |bench: &Bench| {
         let told = bench.told.lock().unwrap();
         let ticks = told.iter().filter(|(word, _)| word == "Tick");
@@ -439,7 +476,7 @@ async fn a_tick_comes_at_its_time_and_time_never_runs_backwards() {
     assert_eq!(ticks(&bench), [At::minutes(1)], "one tick for both");
 
     bench.clock.now.send_replace(At::minutes(0));
-    bench.handle.submit(rejected()).await.unwrap();
+    bench.handle.submit(vec![rejected()]).await.unwrap();
     let newest = bench.told.lock().unwrap().last().cloned();
     assert_eq!(newest, Some(("Rejected".to_owned(), At::minutes(1))));
 }
@@ -456,8 +493,8 @@ async fn owners_of_open_incidents_are_watched_until_they_close() {
         _ => Decision::default(),
     })
     .await;
-    bench.handle.submit(rejected()).await.unwrap();
-    bench.handle.submit(rejected()).await.unwrap();
+    bench.handle.submit(vec![rejected()]).await.unwrap();
+    bench.handle.submit(vec![rejected()]).await.unwrap();
     bench.until_asked("unwatch Deployment demo/cart").await;
     assert_eq!(
         bench.fake.asked(),
@@ -472,12 +509,12 @@ async fn a_flood_is_told_to_come_back_later() {
     // The engine is stuck with this one.
     bench.store.close().await;
     assert_eq!(
-        bench.handle.submit(rejected()).await,
+        bench.handle.submit(vec![rejected()]).await,
         Err(SubmitError::Unavailable)
     );
     for _ in 0..limits::INPUTS {
         bench.handle.inputs.try_send(Input::Tick.into()).unwrap();
     }
-    let refused = bench.handle.submit(Input::Tick).await;
+    let refused = bench.handle.submit(vec![Input::Tick]).await;
     assert_eq!(refused, Err(SubmitError::Busy));
 }

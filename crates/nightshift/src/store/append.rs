@@ -1,4 +1,4 @@
-//! One input, one transaction.
+//! One input, or some that came together, one transaction.
 
 use super::chain::{self, Chain};
 use super::{Store, StoreError, signed, to_json, unsigned, word};
@@ -36,21 +36,19 @@ pub struct Commit<'a> {
 type Tx = Transaction<'static, Sqlite>;
 
 impl Store {
-    /// Makes the commit durable, whole or not at all. Effects may run only after it returned `Ok`.
+    /// Makes the commits durable in their order, all or none; returns the number of the last. Effects
+    /// may run only after it returned `Ok`.
     ///
     /// Fails with [`StoreError::Fenced`] when a newer leader has written for the cluster, and with
     /// [`StoreError::Corrupt`] when a permit was recorded before: no write is intended twice.
-    pub async fn append(&self, commit: &Commit<'_>) -> Result<Seq, StoreError> {
+    pub async fn append(&self, commits: &[Commit<'_>]) -> Result<Seq, StoreError> {
         let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        fence(&mut tx, commit).await?;
-        let (seq, prev) = next_seq(&mut tx, commit.cluster).await?;
-
-        let heads = put_batch(&mut tx, commit, seq).await?;
-        put_intents(&mut tx, commit, seq).await?;
-        put_facts(&mut tx, commit).await?;
-        put_line(&mut tx, commit, seq, prev, heads).await?;
+        let mut newest = Seq(0);
+        for commit in commits {
+            newest = put(&mut tx, commit).await?;
+        }
         tx.commit().await?;
-        Ok(seq)
+        Ok(newest)
     }
 
     /// Stores an analysis that a person asked for, and records that it was written.
@@ -68,6 +66,17 @@ impl Store {
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// One input with all that was decided on it; returns its number.
+async fn put(tx: &mut Tx, commit: &Commit<'_>) -> Result<Seq, StoreError> {
+    fence(tx, commit).await?;
+    let (seq, prev) = next_seq(tx, commit.cluster).await?;
+    let heads = put_batch(tx, commit, seq).await?;
+    put_intents(tx, commit, seq).await?;
+    put_facts(tx, commit).await?;
+    put_line(tx, commit, seq, prev, heads).await?;
+    Ok(seq)
 }
 
 /// Refuses a commit of a leader that another has followed.

@@ -60,7 +60,7 @@ pub(crate) async fn append(
 ) -> Result<Seq, StoreError> {
     let cluster = ClusterUid::from(CLUSTER);
     store
-        .append(&commit(&cluster, epoch, input, decision))
+        .append(&[commit(&cluster, epoch, input, decision)])
         .await
 }
 
@@ -182,6 +182,7 @@ async fn a_restart_loads_the_same_checkpoint() {
     let good = Input::KnownGood {
         workload: object(Kind::Deployment, "cart"),
         revision: object(Kind::ReplicaSet, "cart-1"),
+        after: jiff::SignedDuration::from_mins(10),
     };
     append(&store, epoch, &good, &Decision::default())
         .await
@@ -254,7 +255,9 @@ async fn clusters_share_nothing_but_the_file() {
     let epoch = store.take_lead(&other).await.unwrap();
     assert_eq!(epoch, 1);
     let (input, nothing) = (Input::Tick, Decision::default());
-    let seq = store.append(&commit(&other, epoch, &input, &nothing)).await;
+    let seq = store
+        .append(&[commit(&other, epoch, &input, &nothing)])
+        .await;
     assert_eq!(seq.unwrap(), Seq(1));
     let loaded = store.checkpoint(&other, At::minutes(9)).await.unwrap();
     assert!(loaded.open.is_empty() && loaded.closed.is_empty());

@@ -163,7 +163,7 @@ impl Story {
         for _ in 0..seconds {
             self.clock.advance(Duration::from_secs(1));
             for _ in 0..3 {
-                running.handle.submit(Input::Tick).await.unwrap();
+                running.handle.submit(vec![Input::Tick]).await.unwrap();
             }
         }
     }
@@ -176,7 +176,11 @@ impl Story {
             heard_at: self.clock.now(),
             body: SignalBody::Watch,
         };
-        running.handle.submit(Input::Signal(signal)).await.unwrap();
+        running
+            .handle
+            .submit(vec![Input::Signal(signal)])
+            .await
+            .unwrap();
     }
 
     async fn incident(&self) -> Incident {

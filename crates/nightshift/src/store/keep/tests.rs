@@ -29,7 +29,7 @@ async fn append(store: &Store, epoch: u64, day: i64, input: &Input, decision: &D
         decision,
         analyses: &BTreeMap::new(),
     };
-    store.append(&commit).await.unwrap();
+    store.append(&[commit]).await.unwrap();
 }
 
 async fn drop_all(store: &Store, day: i64) -> Dropped {
