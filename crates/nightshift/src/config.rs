@@ -177,23 +177,8 @@ impl Config {
             let why = format!("names `{word}`; there are {}", known.join(", "));
             return invalid("allowed_actions", why);
         }
-        if self.confidence_over > 100 {
-            return invalid("confidence_over", "is a percentage: at most 100");
-        }
-        if self.breaker_failures == 0 {
-            return invalid("breaker_failures", "has to be at least 1");
-        }
-        if self.stable_min > self.stable_max {
-            return invalid("stable_min", "is longer than `stable_max`");
-        }
-        if self.stable_min >= self.verify_timeout {
-            return invalid("verify_timeout", "has to be longer than `stable_min`");
-        }
-        for (key, duration) in self.durations() {
-            if duration <= SignedDuration::ZERO {
-                return invalid(key, "has to be longer than nothing");
-            }
-        }
+        self.check_numbers()?;
+        self.check_durations()?;
         self.check_retention()?;
         match &self.notify_webhook_url {
             Some(url) if reqwest::Url::parse(url.reveal()).is_err() => {
@@ -203,12 +188,50 @@ impl Config {
         }
     }
 
+    /// Each limit within what it can mean: none that is switched off by a slip of the pen.
+    fn check_numbers(&self) -> Result<(), ConfigError> {
+        // The breaker counts failures among the writes that are kept whatever their age.
+        let kept = 100;
+        let numbers = [
+            ("confidence_over", u32::from(self.confidence_over), 50, 100),
+            ("persistence_percent", self.persistence_percent, 0, 10_000),
+            ("same_action_max", self.same_action_max, 1, kept),
+            ("breaker_failures", self.breaker_failures, 1, kept),
+            ("retention_days", self.retention_days, 1, LONGEST_DAYS),
+            ("journal_days", self.journal_days, 1, LONGEST_DAYS),
+        ];
+        let mut wrong = numbers
+            .iter()
+            .filter(|(_, n, least, most)| n < least || n > most);
+        match wrong.next() {
+            Some((key, _, least, most)) => {
+                invalid(key, format!("has to be from {least} to {most}"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn check_durations(&self) -> Result<(), ConfigError> {
+        for (key, duration, longest) in self.durations() {
+            if duration <= SignedDuration::ZERO {
+                return invalid(key, "has to be longer than nothing");
+            }
+            if duration > longest {
+                return invalid(key, format!("is longer than {longest:#}"));
+            }
+        }
+        if self.stable_min > self.stable_max {
+            return invalid("stable_min", "is longer than `stable_max`");
+        }
+        if self.stable_min >= self.verify_timeout {
+            return invalid("verify_timeout", "has to be longer than `stable_min`");
+        }
+        Ok(())
+    }
+
     /// A rule that looks back must find what it looks for.
     fn check_retention(&self) -> Result<(), ConfigError> {
-        let Keep { incidents, journal } = self.keep();
-        if incidents.is_zero() || journal.is_zero() {
-            return invalid("retention_days", "and `journal_days` have to be at least 1");
-        }
+        let Keep { incidents, .. } = self.keep();
         let longest = [
             ("same_action_window", self.same_action_window),
             ("oom_again_window", self.oom_again_window),
@@ -220,19 +243,40 @@ impl Config {
         }
     }
 
-    fn durations(&self) -> [(&'static str, SignedDuration); 8] {
+    /// Every duration with the longest that it may be.
+    fn durations(&self) -> [(&'static str, SignedDuration, SignedDuration); 10] {
+        let day = SignedDuration::from_hours(24);
+        // What was seen or permitted longer ago says nothing about now.
+        let fresh = SignedDuration::from_mins(10);
         [
-            ("stable_max", self.stable_max),
-            ("same_action_window", self.same_action_window),
-            ("oom_again_window", self.oom_again_window),
-            ("breaker_open_for", self.breaker_open_for),
-            ("permit_ttl", self.permit_ttl),
-            ("snapshot_max_age", self.snapshot_max_age),
-            ("known_good_after", self.known_good_after),
-            ("source_silence", self.source_silence),
+            ("stable_min", self.stable_min, day),
+            ("stable_max", self.stable_max, day),
+            ("verify_timeout", self.verify_timeout, day),
+            (
+                "same_action_window",
+                self.same_action_window,
+                days(LONGEST_DAYS),
+            ),
+            (
+                "oom_again_window",
+                self.oom_again_window,
+                days(LONGEST_DAYS),
+            ),
+            (
+                "breaker_open_for",
+                self.breaker_open_for,
+                days(LONGEST_DAYS),
+            ),
+            ("permit_ttl", self.permit_ttl, fresh),
+            ("snapshot_max_age", self.snapshot_max_age, fresh),
+            ("known_good_after", self.known_good_after, day),
+            ("source_silence", self.source_silence, fresh),
         ]
     }
 }
+
+/// Longest that anything is kept: a hundred years, so that no date is out of range.
+const LONGEST_DAYS: u32 = 36_500;
 
 fn days(days: u32) -> SignedDuration {
     SignedDuration::from_hours(24 * i64::from(days))

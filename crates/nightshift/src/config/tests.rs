@@ -122,6 +122,57 @@ fn the_record_is_kept_for_longer_than_any_rule_looks_back() {
     assert_eq!(keep.journal, SignedDuration::from_hours(48));
     for wrong in ["retention_days: 0", "journal_days: 0", "retention_days: 6"] {
         let why = refusal(wrong, &[]);
-        assert!(why.contains("retention_days"), "{why}");
+        assert!(why.contains("_days`"), "{why}");
+    }
+}
+
+#[test]
+fn every_number_and_duration_is_within_what_it_can_mean() {
+    let refused = [
+        (
+            "stable_min: -30s",
+            "`stable_min` has to be longer than nothing",
+        ),
+        (
+            "stable_min: 0s",
+            "`stable_min` has to be longer than nothing",
+        ),
+        (
+            "verify_timeout: -1m",
+            "`verify_timeout` has to be longer than nothing",
+        ),
+        ("stable_max: 48h", "`stable_max` is longer than 24h"),
+        ("permit_ttl: 1h", "`permit_ttl` is longer than 10m"),
+        (
+            "snapshot_max_age: 1h",
+            "`snapshot_max_age` is longer than 10m",
+        ),
+        (
+            "confidence_over: 0",
+            "`confidence_over` has to be from 50 to 100",
+        ),
+        (
+            "confidence_over: 101",
+            "`confidence_over` has to be from 50 to 100",
+        ),
+        (
+            "same_action_max: 0",
+            "`same_action_max` has to be from 1 to 100",
+        ),
+        (
+            "breaker_failures: 4000000000",
+            "`breaker_failures` has to be from 1 to 100",
+        ),
+        (
+            "retention_days: 4000000000",
+            "`retention_days` has to be from 1 to 36500",
+        ),
+        (
+            "journal_days: 0",
+            "`journal_days` has to be from 1 to 36500",
+        ),
+    ];
+    for (text, why) in refused {
+        assert_eq!(refusal(text, &[]), why, "{text}");
     }
 }
