@@ -6,7 +6,7 @@ use crate::output::{Output, Style, Tone, age};
 use jiff::Timestamp;
 use nightshift_cluster::{Clock, Eyes, Limits};
 use nightshift_core::diagnose::{Diagnosis, diagnose};
-use nightshift_core::world::{Snapshot, Source};
+use nightshift_core::world::{Coverage, Snapshot, Source};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,6 +33,9 @@ pub(super) struct Args {
 #[derive(Debug, Serialize)]
 struct Found {
     taken_at: Timestamp,
+    /// Only this namespace was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<String>,
     /// What was looked through.
     seen: Seen,
     /// What is wrong, one diagnosis an owner.
@@ -45,6 +48,7 @@ struct Found {
 struct Seen {
     pods: usize,
     workloads: usize,
+    /// None where a namespace was asked for.
     nodes: usize,
 }
 
@@ -58,27 +62,56 @@ impl Args {
         let limits = Limits::default();
         let look = Eyes::scan(&clients.read, uid, clock, &limits);
         let snapshot = with_spinner("looking at the cluster", look).await;
-        let found = Found::of(&snapshot, self.namespace.as_deref());
+        if let Some(name) = &self.namespace {
+            exists(&snapshot, name)?;
+        }
+        let found = Found::of(&snapshot, self.namespace);
         self.output.print(&found, table)?;
         Ok(found.exit())
     }
 }
 
+/// A namespace with a slip of the pen in it must not look healthy.
+fn exists(snapshot: &Snapshot, namespace: &str) -> Result<(), Failure> {
+    let mut namespaces = snapshot.namespaces.iter();
+    if namespaces.any(|other| other.metadata.name == namespace) {
+        return Ok(());
+    }
+    let help = "`kubectl get namespaces` lists them";
+    Err(match snapshot.coverage.get(&Source::Namespaces) {
+        Some(Coverage::Seen { .. }) => {
+            Failure::new(format!("there is no namespace `{namespace}`"), help)
+        }
+        Some(Coverage::Blind { why }) => {
+            let text = format!("whether there is a namespace `{namespace}` cannot be seen: {why}");
+            Failure::new(text, "scan without -n, or get the right to list namespaces")
+        }
+        None => Failure::new("the namespaces were not looked at", help),
+    })
+}
+
 impl Found {
-    fn of(snapshot: &Snapshot, namespace: Option<&str>) -> Self {
+    fn of(snapshot: &Snapshot, namespace: Option<String>) -> Self {
+        let is_asked_for = |other: &str| namespace.as_deref().is_none_or(|name| name == other);
         let mut diagnosed = diagnose(snapshot, &[]);
-        diagnosed
-            .diagnoses
-            .retain(|d| namespace.is_none_or(|name| d.owner.namespace == name));
+        let diagnoses = &mut diagnosed.diagnoses;
+        diagnoses.retain(|d| is_asked_for(&d.owner.namespace));
         let missed = |(source, why): &(Source, String)| format!("{source:?}: {why}");
         let blind = diagnosed.blind.iter();
+        let (pods, workloads) = (snapshot.pods.iter(), snapshot.workloads.iter());
+        let nodes = snapshot.nodes.iter();
         Self {
             taken_at: snapshot.taken_at,
             seen: Seen {
-                pods: snapshot.pods.len(),
-                workloads: snapshot.workloads.len(),
-                nodes: snapshot.nodes.len(),
+                pods: pods
+                    .filter(|pod| is_asked_for(&pod.metadata.namespace))
+                    .count(),
+                workloads: workloads
+                    .filter(|w| is_asked_for(&w.metadata.namespace))
+                    .count(),
+                nodes: nodes.filter(|_| namespace.is_none()).count(),
             },
+            namespace,
             diagnoses: diagnosed.diagnoses,
             blind: blind
                 .map(|(name, missing)| ((*name).to_owned(), missing.iter().map(missed).collect()))
@@ -99,6 +132,7 @@ impl Found {
 fn table(found: &Found, style: Style) -> String {
     let Found {
         taken_at,
+        namespace,
         seen,
         diagnoses,
         blind,
@@ -143,17 +177,19 @@ fn table(found: &Found, style: Style) -> String {
         ),
     };
     text.push_str(&style.paint(tone, &verdict));
-    text.push_str(&style.paint(
-        Tone::Dim,
-        &format!(" in {pods} pods, {workloads} workloads and {nodes} nodes\n"),
-    ));
+    let looked_at = match namespace {
+        Some(name) => format!(" in {pods} pods and {workloads} workloads of namespace {name}\n"),
+        None => format!(" in {pods} pods, {workloads} workloads and {nodes} nodes\n"),
+    };
+    text.push_str(&style.paint(Tone::Dim, &looked_at));
     text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nightshift_core::world::{Coverage, ObjectRef};
+    use nightshift_core::testkit;
+    use nightshift_core::world::{NamespaceObject, ObjectRef};
 
     fn diagnosis() -> Diagnosis {
         let reply = crate::cli::story::tests::fixed();
@@ -165,6 +201,7 @@ mod tests {
         let blind = blind.iter();
         Found {
             taken_at,
+            namespace: None,
             seen: Seen {
                 pods: 12,
                 workloads: 5,
@@ -208,6 +245,52 @@ mod tests {
             &[("node_pressure", "Nodes: 403 forbidden")],
         );
         insta::assert_snapshot!(table(&found, Style::PLAIN));
+    }
+
+    fn two_namespaces() -> Snapshot {
+        let mut snapshot = testkit::world("2026-11-22T08:05:00Z")
+            .node("node1")
+            .deployment("demo", "cart")
+            .revision(1)
+            .pod("cart-1-a")
+            .deployment("shop", "db")
+            .revision(1)
+            .pod("db-1-a")
+            .snapshot();
+        let mut demo = NamespaceObject::default();
+        demo.metadata.name = "demo".to_owned();
+        snapshot.namespaces = vec![Arc::new(demo)];
+        let seen = Coverage::Seen { age_ms: 0 };
+        snapshot.coverage.insert(Source::Namespaces, seen);
+        snapshot
+    }
+
+    #[test]
+    fn a_namespace_that_does_not_exist_or_is_not_seen_is_an_error() {
+        let mut snapshot = two_namespaces();
+        assert!(exists(&snapshot, "demo").is_ok());
+        let missing = exists(&snapshot, "typo").unwrap_err();
+        assert_eq!(missing.text(), "there is no namespace `typo`");
+        snapshot.namespaces.clear();
+        let why = "403 forbidden".to_owned();
+        let blind = Coverage::Blind { why };
+        snapshot.coverage.insert(Source::Namespaces, blind);
+        assert!(
+            exists(&snapshot, "demo")
+                .unwrap_err()
+                .text()
+                .contains("403")
+        );
+    }
+
+    #[test]
+    fn only_what_is_in_the_namespace_that_was_asked_for_is_counted() {
+        let found = Found::of(&two_namespaces(), Some("demo".to_owned()));
+        let text = table(&found, Style::PLAIN);
+        assert!(
+            text.ends_with(" in 1 pods and 2 workloads of namespace demo\n"),
+            "{text}"
+        );
     }
 
     #[test]
