@@ -384,7 +384,7 @@ mod tests {
     }
 
     /// A cluster with one policy about ConfigMaps, bound without further conditions.
-    fn cluster(more: Value) -> Cluster {
+    fn cluster(more: &Value) -> Cluster {
         let mut cluster = Cluster::new(1, "2026-01-01T00:00:00Z".parse().unwrap());
         cluster.add_administrator("admin");
         let mut spec = json!({
@@ -422,7 +422,7 @@ mod tests {
 
     #[test]
     fn a_request_is_refused_in_the_words_of_the_real_one() {
-        let mut cluster = cluster(json!({"validations": [
+        let mut cluster = cluster(&json!({"validations": [
             {"expression": "object.data.a == 'good'", "message": "only good ones"}]}));
         assert_eq!(create(&mut cluster, "one", "good").0, 201);
         let (code, status) = create(&mut cluster, "two", "bad");
@@ -442,7 +442,7 @@ mod tests {
 
     #[test]
     fn trials_updates_and_deletes_are_told_apart() {
-        let mut cluster = cluster(json!({"validations": [{
+        let mut cluster = cluster(&json!({"validations": [{
             "expression": "request.operation == 'CREATE' || request.dryRun",
             "messageExpression": "request.userInfo.username + ' may not ' + request.operation",
             "reason": "Forbidden",
@@ -470,7 +470,7 @@ mod tests {
             let expression = json!([{"expression": "object.data.gone == 'x'"}]);
             json!({"validations": expression, "failurePolicy": failure})
         };
-        let (code, status) = create(&mut cluster(broken("Fail")), "one", "a");
+        let (code, status) = create(&mut cluster(&broken("Fail")), "one", "a");
         assert_eq!(code, 422);
         assert!(
             status["message"]
@@ -479,9 +479,9 @@ mod tests {
                 .contains("resulted in error"),
             "{status}"
         );
-        assert_eq!(create(&mut cluster(broken("Ignore")), "one", "a").0, 201);
+        assert_eq!(create(&mut cluster(&broken("Ignore")), "one", "a").0, 201);
         let params = json!({"paramKind": {"apiVersion": "v1", "kind": "ConfigMap"}});
-        assert_eq!(create(&mut cluster(params), "one", "a").0, 422);
+        assert_eq!(create(&mut cluster(&params), "one", "a").0, 422);
     }
 
     #[test]
@@ -489,13 +489,13 @@ mod tests {
         let never = json!([{"expression": "false"}]);
         let by_name = json!({"validations": never,
             "matchConditions": [{"name": "n", "expression": "object.metadata.name == 'two'"}]});
-        let mut narrow = cluster(by_name);
+        let mut narrow = cluster(&by_name);
         assert_eq!(create(&mut narrow, "one", "a").0, 201);
         assert_eq!(create(&mut narrow, "two", "a").0, 422);
 
         let variable = json!({"variables": [{"name": "v", "expression": "object.data.a"}],
             "validations": [{"expression": "variables.v == 'a'"}]});
-        let mut with_variable = cluster(variable);
+        let mut with_variable = cluster(&variable);
         assert_eq!(create(&mut with_variable, "one", "a").0, 201);
         let (_, status) = create(&mut with_variable, "two", "b");
         let says = status["message"].as_str().unwrap();
@@ -511,7 +511,7 @@ mod tests {
             "resourceRules": [{"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["CREATE"],
                 "resources": ["*"]}],
         });
-        let mut labelled = cluster(by_label);
+        let mut labelled = cluster(&by_label);
         assert_eq!(create(&mut labelled, "one", "a").0, 201);
         assert_eq!(create(&mut labelled, "two", "b").0, 422);
     }

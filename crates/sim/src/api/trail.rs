@@ -74,7 +74,8 @@ mod tests {
 
     impl Write for Pipe {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.send(bytes.to_vec()).unwrap();
+            let sent = self.0.send(bytes.to_vec());
+            sent.map_err(std::io::Error::other)?;
             Ok(bytes.len())
         }
 

@@ -2,17 +2,17 @@
 
 use super::super::faults::Target;
 use super::road::Way;
-use super::stage::{AUTO, CLOSED, RECOMMEND, Stage, UNDER_WAY, WAITING, fault, image};
+use super::stage::{AUTO, CLOSED, MID_STEP, RECOMMEND, Stage, WAITING, fault, image};
 use nightshift_core::incident::Phase;
 use std::time::Duration;
 
-/// A minute without an API server, after the fault was seen: nothing is lost, and it is repaired once.
+/// A minute without an API server in the middle of a step: nothing is lost, and it is repaired once.
 #[tokio::test(flavor = "multi_thread")]
 async fn api_server_away_in_mid_step() {
     let stage = Stage::start(AUTO).await;
     let fault = fault("image_not_found");
     let scene = stage.broken(&fault);
-    stage.await_incident("catalog", UNDER_WAY).await;
+    stage.await_incident("catalog", MID_STEP).await;
     stage.way(Way::Away);
     stage.pass(Duration::from_mins(1)).await;
     stage.way(Way::Open);

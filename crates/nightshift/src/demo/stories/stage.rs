@@ -31,14 +31,8 @@ pub(super) const AUTO: &[(&str, &str)] = &[];
 /// It proposes, with an account that could write.
 pub(super) const RECOMMEND: &[(&str, &str)] = &[("AGENT_MODE", "recommend")];
 
-/// Phases in which the agent has it in hand.
-pub(super) const UNDER_WAY: &[Phase] = &[
-    Phase::Open,
-    Phase::Preparing,
-    Phase::Acting,
-    Phase::ReadingBack,
-    Phase::Verifying,
-];
+/// A write is out, or what it began is under way.
+pub(super) const MID_STEP: &[Phase] = &[Phase::Acting, Phase::ReadingBack, Phase::Verifying];
 /// A person has it.
 pub(super) const WAITING: &[Phase] = &[Phase::Waiting];
 /// It is over.
