@@ -36,7 +36,7 @@ pub struct Asked<'request> {
 /// `ValidatingAdmissionPolicySpec`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Policy {
+struct PolicySpec {
     failure_policy: Option<String>,
     param_kind: Option<Value>,
     match_constraints: Matches,
@@ -48,7 +48,7 @@ struct Policy {
 /// `ValidatingAdmissionPolicyBindingSpec`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Binding {
+struct BindingSpec {
     policy_name: String,
     match_resources: Matches,
     validation_actions: Vec<String>,
@@ -119,13 +119,13 @@ pub fn check(cluster: &Cluster, asked: &Asked<'_>) -> Result<(), Status> {
     }
     let policies = cluster.store.list(ids::VALIDATING_POLICIES, None);
     for object in policies {
-        let policy: Policy = object.spec();
+        let policy: PolicySpec = object.spec();
         if !policy.match_constraints.match_request(cluster, asked) {
             continue;
         }
         let mut bindings = cluster.store.list(ids::VALIDATING_POLICY_BINDINGS, None);
         let denies = bindings.find(|binding| {
-            let spec: Binding = binding.spec();
+            let spec: BindingSpec = binding.spec();
             spec.policy_name == *object.meta.name
                 && spec.validation_actions.iter().any(|one| one == "Deny")
                 && spec.match_resources.match_request(cluster, asked)
@@ -285,7 +285,7 @@ fn is_or_all(one: &str, wanted: &str) -> bool {
     one == "*" || one == wanted
 }
 
-impl Policy {
+impl PolicySpec {
     /// Err says why the request is refused.
     fn judge(&self, cluster: &Cluster, asked: &Asked<'_>) -> Result<(), Denial> {
         if self.param_kind.is_some() {

@@ -31,6 +31,10 @@ pub(super) const AUTO: &[(&str, &str)] = &[];
 /// It proposes, with an account that could write.
 pub(super) const RECOMMEND: &[(&str, &str)] = &[("AGENT_MODE", "recommend")];
 
+/// Half a second of a busy machine is half a minute here, and what a snapshot of that age means is
+/// the guard's own test.
+const PATIENT: (&str, &str) = ("NIGHTSHIFT_SNAPSHOT_MAX_AGE", "5m");
+
 /// A write is out, or what it began is under way.
 pub(super) const MID_STEP: &[Phase] = &[Phase::Acting, Phase::ReadingBack, Phase::Verifying];
 /// A person has it.
@@ -95,7 +99,8 @@ impl Stage {
         settings: &[(&str, &str)],
         trap: Option<&Arc<Trap>>,
     ) {
-        let config = config(self.folder.path(), settings).unwrap();
+        let settings = [&[PATIENT], settings].concat();
+        let config = config(self.folder.path(), &settings).unwrap();
         // A road of its own: what a killed agent left behind stays on the old one.
         self.way = watch::Sender::new(Way::Open);
         let road = Road {
@@ -231,7 +236,10 @@ impl Stage {
         let what = format!("an incident on {owner} in {phases:?}");
         let look = async || {
             let all = self.incidents_on(owner).await;
-            let seen: Vec<Phase> = all.iter().map(|incident| incident.phase).collect();
+            let seen: Vec<_> = all
+                .iter()
+                .map(|incident| (incident.phase, incident.waiting_for.clone()))
+                .collect();
             let mut all = all.into_iter();
             all.find(|incident| phases.contains(&incident.phase))
                 .ok_or_else(|| format!("{seen:?}"))
