@@ -97,8 +97,10 @@ fn liveness(room: &Room) -> Result<()> {
         "Container main failed liveness probe, will be restarted"
     );
     same!(event["type"], "Normal");
+    // The count is written before how the last one ended.
     let pod = room.see("pods/it", "restarted", |pod| {
         main(pod)["restartCount"].as_u64() >= Some(1)
+            && main(pod)["lastState"]["terminated"].is_object()
     })?;
     // The program ends well on SIGTERM.
     same!(main(&pod)["lastState"]["terminated"]["reason"], "Completed");
