@@ -47,6 +47,7 @@ pub(crate) mod event {
     use nightshift_core::world::Source;
 
     /// One row of the record, after its commit.
+    #[expect(clippy::cognitive_complexity, reason = "what the log macros become")]
     pub(crate) fn recorded(entry: &Entry) {
         let incident = entry.incident.as_ref().map_or("", IncidentId::as_str);
         if entry.kind == EntryKind::NotOpened {
