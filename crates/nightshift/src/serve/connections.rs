@@ -109,7 +109,7 @@ mod tests {
     use axum::routing::get;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-    const LONG: Duration = Duration::from_secs(600);
+    const LONG: Duration = Duration::from_mins(10);
 
     /// A listener with room for one connection.
     async fn listener(head: Duration, life: Duration) -> std::net::SocketAddr {

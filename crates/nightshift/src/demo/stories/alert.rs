@@ -35,9 +35,10 @@ async fn alert_and_watch_of_the_same_workload_end_in_one_incident() {
 
 fn stuck_pod(stage: &Stage) -> Result<String, String> {
     let path = format!("/api/v1/namespaces/{SHOP}/pods?labelSelector=app%3Dcatalog");
-    let list = stage.world.request("GET", &path, None).unwrap();
+    let list = stage.world.request("GET", &path, None);
+    let list = list.map_err(|error| format!("{error:?}"))?;
     let waits = |pod: &&Value| !pod["status"]["containerStatuses"][0]["state"]["waiting"].is_null();
-    let found = list["items"].as_array().unwrap().iter().find(waits);
+    let found = list["items"].as_array().into_iter().flatten().find(waits);
     let name = found.and_then(|pod| pod["metadata"]["name"].as_str());
     name.map(str::to_owned).ok_or_else(|| "none".to_owned())
 }

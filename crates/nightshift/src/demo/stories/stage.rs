@@ -194,8 +194,9 @@ impl Stage {
 
     /// The judge's word on the scene as it is now.
     pub(super) fn judge(&self, right: Right, target: Target, scene: Scene) -> Result<(), String> {
+        let now = self.world.get(target);
         let scene = Scene {
-            now: self.world.get(target).unwrap(),
+            now: now.map_err(|error| format!("{error:?}"))?,
             writes: self.writes(),
             ..scene
         };
