@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: measures the release build on the lab. It prints and never asserts: a weak
-//! row stays in the table.
+//! `cargo xtask bench`: measures the release build on the lab, or the simulator (`bench sim`). It
+//! prints and never asserts: a weak row stays in the table.
 
 mod churn;
 mod fault;
@@ -9,6 +9,7 @@ mod mitigation;
 pub mod probe;
 mod scale;
 mod scan;
+mod sim;
 mod stats;
 mod usage;
 mod world;
@@ -17,15 +18,20 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
 use crate::agent;
 use crate::lab::{Lab, Progress, Up};
 
 /// Measures the agent on a real cluster: latency, mitigation, scale, scan
 #[derive(Args)]
-#[command(after_help = "Example: cargo xtask bench --only latency --seed 7")]
+#[command(
+    after_help = "Examples: cargo xtask bench --only latency --seed 7 · cargo xtask bench sim",
+    args_conflicts_with_subcommands = true
+)]
 pub struct Bench {
+    #[command(subcommand)]
+    of: Option<Of>,
     /// Only these parts
     #[arg(long, value_enum)]
     only: Vec<Part>,
@@ -44,6 +50,12 @@ pub struct Bench {
     /// Leave the lab up afterwards
     #[arg(long)]
     keep: bool,
+}
+
+/// What is measured instead of the agent.
+#[derive(Subcommand)]
+enum Of {
+    Sim(sim::Sim),
 }
 
 /// What is measured.
@@ -92,6 +104,9 @@ const WATCHED: [(&str, &str); 15] = [
 
 /// Runs the bench.
 pub fn run(bench: &Bench) -> Result<ExitCode> {
+    if let Some(Of::Sim(sim)) = &bench.of {
+        return sim::run(sim);
+    }
     let lab = Lab::here()?;
     let progress = Progress::new();
     let binary = if let Some(binary) = &bench.binary {

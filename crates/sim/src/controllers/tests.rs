@@ -1,5 +1,6 @@
 //! Whole clusters of controllers, with a kubelet of a few lines.
 
+mod evictions;
 mod housekeeping;
 mod whole;
 mod workloads;

@@ -1,0 +1,33 @@
+//! Memory at 10,000 pods: what the process has more of in RAM than before it had them.
+
+use crate::{machine, row, whole, world};
+use std::time::Duration;
+
+/// The latest changes are kept for watches, and Events for an hour: both are a part of what a pod
+/// costs that has just come, and are over after that hour.
+const AN_HOUR_LATER: Duration = Duration::from_mins(70);
+
+pub(crate) fn run() {
+    let mut cluster = world::nodes(100);
+    let before = machine::memory();
+    world::deployments(&mut cluster, 1_000);
+    cluster.pass(Duration::from_mins(5));
+    let what = "memory a pod, 10,000 just started, all that came with them";
+    say(what, "", machine::memory() - before);
+    cluster.pass(AN_HOUR_LATER);
+    let what = "memory a pod, 10,000 running, all that is left with them";
+    say(what, "<= 10 kB", machine::memory() - before);
+    let text: usize = cluster
+        .store
+        .list(nightshift_sim::resources::ids::PODS, None)
+        .map(|pod| pod.to_json().len())
+        .sum();
+    let text = f64::from(u32::try_from(text).unwrap());
+    say("for comparison: a pod's JSON text", "", text);
+}
+
+fn say(what: &str, goal: &str, bytes: f64) {
+    let each = bytes / 10_000.0 / 1000.0;
+    let measured = format!("{each:.1} kB ({} MB)", whole(bytes / 1e6));
+    row(what, &measured, goal);
+}
