@@ -64,7 +64,7 @@ pub fn create(
     let given = Arc::clone(&object.meta.name);
     validate::create(resource, &row, &object)?;
     cluster.prepare(resource, &mut object)?;
-    if given != object.meta.name {
+    if resource == ids::NAMESPACES && given != object.meta.name {
         // A generated name fills the namespace's label too.
         defaults::fill(resource, &mut object);
     }

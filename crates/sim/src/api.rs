@@ -42,6 +42,7 @@ use std::time::Duration;
 use session::{Session, Wish};
 
 pub use log::Follow;
+pub use render::List;
 pub use request::Request;
 pub use trail::Trail;
 pub use watch::{Cache, Next, Watch};
@@ -66,6 +67,8 @@ pub struct Whole {
 pub enum Answer {
     /// All there.
     Whole(Whole),
+    /// A long list, in pieces.
+    List(Box<List>),
     /// Goes on for a while.
     Watch(Box<Watch>),
     /// A log that is followed.
@@ -226,9 +229,8 @@ fn main(cluster: &mut Cluster, call: &Call<'_>) -> Result<Answer, Status> {
         }
         (&Method::GET, false) => {
             let page = list::page(cluster, call)?;
-            let shown: Vec<_> = page.objects.iter().map(|one| call.view.show(one)).collect();
-            let text = call.renderer(cluster).list(&shown, &page.meta);
-            Ok(Answer::json(200, text))
+            let (renderer, view) = (call.renderer(cluster), call.view.clone());
+            Ok(List::new(renderer, view, page.objects, &page.meta).answer())
         }
         (&Method::GET, true) => get(cluster, call),
         (&Method::POST, false) => write::create(cluster, call),

@@ -260,7 +260,7 @@ impl Cluster {
         let mut event = Object::new(row, &key.namespace, &key.name);
         for (name, raw) in fields {
             if let Some(raw) = raw {
-                event.fields.insert(name.into(), raw);
+                event.fields.insert(name, raw);
             }
         }
         // A recorder that cannot write drops the event, too.

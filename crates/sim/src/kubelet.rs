@@ -196,9 +196,7 @@ fn adopt(cluster: &mut Cluster, key: &Key, pod: &Object) -> Option<Box<PodRun>> 
 }
 
 fn forget(cluster: &mut Cluster, pod: &PodRun) {
-    if let Some(machine) = cluster.machines.nodes.get_mut(&pod.node) {
-        machine.pods.remove(&pod.key);
-    }
+    cluster.machines.leave(pod);
     if pod.has_needs() {
         for pods in cluster.machines.dependents.values_mut() {
             pods.remove(&pod.key);

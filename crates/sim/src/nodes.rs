@@ -63,7 +63,7 @@ impl Cluster {
         let number = self.machines.count;
         let row = self.resources.get(ids::NODES);
         let mut node = Object::new(row, "", name);
-        node.meta.labels = labels(name, spec);
+        node.meta.labels = labels(name, spec).into();
         let annotations = [
             ("node.alpha.kubernetes.io/ttl", "0"),
             (
@@ -72,7 +72,7 @@ impl Cluster {
             ),
         ];
         let annotations = annotations.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        node.meta.annotations = annotations.into();
+        node.meta.annotations = BTreeMap::from(annotations).into();
         let taints: Vec<Value> = spec
             .taints
             .iter()

@@ -4,6 +4,12 @@
 //! So a change of the status copies no spec, a list is put together without serializing, and ten
 //! thousand pods take kilobytes each, not tens of them.
 
+mod fields;
+mod shared;
+
+pub use fields::Fields;
+pub use shared::{Empty, Shared};
+
 use crate::resources::{Resource, ResourceId};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -57,8 +63,8 @@ pub struct OwnerReference {
 pub struct Meta {
     #[serde(skip_serializing_if = "str::is_empty")]
     pub name: Arc<str>,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub generate_name: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub generate_name: Arc<str>,
     #[serde(skip_serializing_if = "str::is_empty")]
     pub namespace: Arc<str>,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -78,18 +84,18 @@ pub struct Meta {
         skip_serializing_if = "BTreeMap::is_empty",
         deserialize_with = "nullable"
     )]
-    pub labels: BTreeMap<String, String>,
+    pub labels: Shared<BTreeMap<String, String>>,
     #[serde(
         skip_serializing_if = "BTreeMap::is_empty",
         deserialize_with = "nullable"
     )]
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Shared<BTreeMap<String, String>>,
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "nullable")]
-    pub owner_references: Vec<OwnerReference>,
+    pub owner_references: Shared<Vec<OwnerReference>>,
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "nullable")]
-    pub finalizers: Vec<String>,
+    pub finalizers: Shared<Vec<String>>,
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "nullable")]
-    pub managed_fields: Vec<ManagedFields>,
+    pub managed_fields: Shared<Vec<ManagedFields>>,
 }
 
 /// `metav1.ManagedFieldsEntry`.
@@ -146,7 +152,7 @@ impl Raw {
     }
 }
 
-/// One object. Cheap to clone but for its metadata.
+/// One object. Cheap to clone: what is big is shared.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object {
     /// As in the manifest.
@@ -156,7 +162,7 @@ pub struct Object {
     /// What is understood of it.
     pub meta: Meta,
     /// Every other top-level field (`spec`, `status`, `data`, `rules`, ...), by name.
-    pub fields: BTreeMap<Box<str>, Raw>,
+    pub fields: Fields,
 }
 
 /// Why a text is no object.
@@ -195,7 +201,7 @@ impl Object {
                 namespace: namespace.into(),
                 ..Meta::default()
             },
-            fields: BTreeMap::new(),
+            fields: Fields::default(),
         }
     }
 
@@ -210,14 +216,14 @@ impl Object {
             return Err(NotAnObject::NotAMap);
         }
         let wire: Wire = serde_json::from_value(value)?;
-        let raw = wire.fields.into_iter();
+        let given = wire.fields.iter();
         Ok(Self {
             api_version: wire.api_version,
             kind: wire.kind,
             meta: wire.metadata,
-            fields: raw
+            fields: given
                 .filter(|(_, value)| !value.is_null())
-                .filter_map(|(name, value)| Some((name, Raw::of(&value)?)))
+                .filter_map(|(name, value)| Some((&**name, Raw::of(value)?)))
                 .collect(),
         })
     }
@@ -229,37 +235,37 @@ impl Object {
 
     /// The whole object as JSON text.
     pub fn to_json(&self) -> String {
-        let mut text = String::with_capacity(self.len_hint());
+        let mut text = Vec::with_capacity(self.len_hint());
         self.write_json(&mut text);
-        text
+        String::from_utf8(text).unwrap_or_default()
     }
 
     /// Appends the JSON text.
-    pub fn write_json(&self, out: &mut String) {
-        out.push_str("{\"kind\":");
-        out.push_str(&quoted(&self.kind));
-        out.push_str(",\"apiVersion\":");
-        out.push_str(&quoted(&self.api_version));
-        out.push(',');
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"kind\":");
+        append(out, &self.kind);
+        out.extend_from_slice(b",\"apiVersion\":");
+        append(out, &self.api_version);
+        out.push(b',');
         self.write_rest(out);
     }
 
     /// Appends the JSON text without kind and apiVersion, as it stands in a list of its kind.
-    pub fn write_item(&self, out: &mut String) {
-        out.push('{');
+    pub fn write_item(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
         self.write_rest(out);
     }
 
-    fn write_rest(&self, out: &mut String) {
-        out.push_str("\"metadata\":");
-        out.push_str(&serde_json::to_string(&self.meta).unwrap_or_default());
-        for (name, raw) in &self.fields {
-            out.push(',');
-            out.push_str(&quoted(name));
-            out.push(':');
-            out.push_str(raw.text());
+    fn write_rest(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"\"metadata\":");
+        append(out, &self.meta);
+        for (name, raw) in self.fields.iter() {
+            out.push(b',');
+            append(out, name);
+            out.push(b':');
+            out.extend_from_slice(raw.text().as_bytes());
         }
-        out.push('}');
+        out.push(b'}');
     }
 
     /// About how many bytes its JSON text has.
@@ -283,11 +289,43 @@ impl Object {
         self.field("status").unwrap_or_default()
     }
 
+    /// Takes over from a similar object what both have alike, so that it is kept once.
+    pub fn share(&mut self, other: &Self) {
+        let arcs = [
+            (&mut self.api_version, &other.api_version),
+            (&mut self.kind, &other.kind),
+            (&mut self.meta.namespace, &other.meta.namespace),
+            (&mut self.meta.generate_name, &other.meta.generate_name),
+        ];
+        for (one, other) in arcs {
+            if one == other {
+                *one = Arc::clone(other);
+            }
+        }
+        self.meta.labels.share(&other.meta.labels);
+        self.meta.annotations.share(&other.meta.annotations);
+        self.meta
+            .owner_references
+            .share(&other.meta.owner_references);
+        self.meta.finalizers.share(&other.meta.finalizers);
+        self.meta.managed_fields.share(&other.meta.managed_fields);
+        if self.meta.managed_fields != other.meta.managed_fields {
+            // Written at other times: only the sets of fields are alike.
+            let pairs = self.meta.managed_fields.iter_mut();
+            for (one, other) in pairs.zip(&other.meta.managed_fields) {
+                if one.fields_v1 == other.fields_v1 {
+                    one.fields_v1.clone_from(&other.fields_v1);
+                }
+            }
+        }
+        self.fields.share(&other.fields);
+    }
+
     /// Sets a top-level field; a null removes it.
     pub fn set(&mut self, name: &str, value: &impl Serialize) {
         match Raw::of(value) {
             Some(raw) if raw.text() != "null" => {
-                self.fields.insert(name.into(), raw);
+                self.fields.insert(name, raw);
             }
             _ => {
                 self.fields.remove(name);
@@ -317,8 +355,10 @@ impl Object {
     }
 }
 
-fn quoted(text: &str) -> String {
-    serde_json::to_string(text).unwrap_or_default()
+/// Appends a value as JSON. Vectors can always be written to, and all that is appended here is JSON.
+fn append<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+    let written = serde_json::to_writer(out, value);
+    debug_assert!(written.is_ok(), "{written:?}");
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]

@@ -6,7 +6,7 @@ mod managers;
 mod owned;
 mod strategic;
 
-use crate::object::Object;
+use crate::object::{Fields, Object};
 use crate::resources::Resource;
 use crate::schema::read::{self, Directive};
 use crate::schema::{Schema, Type};
@@ -205,7 +205,7 @@ pub fn track(row: &Resource, old: Option<&Object>, new: &mut Object, writer: &Wr
             fields,
         ));
     }
-    new.meta.managed_fields = managers.written();
+    new.meta.managed_fields = managers.written().into();
 }
 
 /// The top-level fields that differ, of both states: most writes change only one.
@@ -215,7 +215,7 @@ fn changed_fields(
     new: &Object,
     writer: &Writer<'_>,
 ) -> (Map<String, Value>, Map<String, Value>) {
-    let none = std::collections::BTreeMap::new();
+    let none = Fields::default();
     let old_fields = old.map_or(&none, |old| &old.fields);
     let wanted = |name: &str| match writer.subresource {
         "status" => name == "status",
@@ -225,12 +225,12 @@ fn changed_fields(
     let (mut before, mut after) = (Map::new(), Map::new());
     for (name, raw) in old_fields.iter().filter(|(name, _)| wanted(name)) {
         if new.fields.get(name) != Some(raw) {
-            before.insert(name.to_string(), read(raw.text()));
+            before.insert(name.to_owned(), read(raw.text()));
         }
     }
     for (name, raw) in new.fields.iter().filter(|(name, _)| wanted(name)) {
         if old_fields.get(name) != Some(raw) {
-            after.insert(name.to_string(), read(raw.text()));
+            after.insert(name.to_owned(), read(raw.text()));
         }
     }
     if writer.subresource != "status" {

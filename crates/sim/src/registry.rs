@@ -299,7 +299,7 @@ fn combine(row: &Resource, old: &Object, new: Object, part: Part) -> Object {
         Part::Status => {
             let mut result = old.clone();
             match new.fields.get("status") {
-                Some(status) => result.fields.insert("status".into(), status.clone()),
+                Some(status) => result.fields.insert("status", status.clone()),
                 None => result.fields.remove("status"),
             };
             result.meta.managed_fields = new.meta.managed_fields;
@@ -311,7 +311,7 @@ fn combine(row: &Resource, old: &Object, new: Object, part: Part) -> Object {
             result.kind = Arc::clone(&old.kind);
             if split {
                 match old.fields.get("status") {
-                    Some(status) => result.fields.insert("status".into(), status.clone()),
+                    Some(status) => result.fields.insert("status", status.clone()),
                     None => result.fields.remove("status"),
                 };
             }

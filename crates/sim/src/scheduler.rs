@@ -149,7 +149,7 @@ impl Scheduler {
         let mut unfit = Vec::new();
         for (name, node) in &self.cache.nodes {
             match wanted.check(name, node) {
-                Ok(()) => fit.push(Arc::clone(name)),
+                Ok(()) => fit.push((name, node)),
                 Err(why) => unfit.push(why),
             }
         }
@@ -347,7 +347,7 @@ impl Cluster {
         let placed = with_node(text, node);
         let placed =
             placed.ok_or_else(|| Status::new(Reason::InternalError, "spec is no object"))?;
-        pod.fields.insert("spec".into(), placed);
+        pod.fields.insert("spec", placed);
         pod.set("status", &status);
         Ok(self.store.put(ids::PODS, pod))
     }

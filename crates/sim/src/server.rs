@@ -174,6 +174,7 @@ impl Server {
                 }
                 response
             }
+            Answer::List(list) => response(200, "application/json", body::list(*list)),
             Answer::Advance(duration) => {
                 let done = self.advance(duration);
                 self.carry(if done {

@@ -140,6 +140,9 @@ impl Store {
         self.revision = self.revision.saturating_add(1);
         object.meta.resource_version = self.revision;
         let key = object.key(resource);
+        if let Some(like) = self.sibling(&key, &object) {
+            object.share(&like);
+        }
         let new = Arc::new(object);
         let old = self.objects.insert(key.clone(), Arc::clone(&new));
         let kind = match &old {
@@ -189,6 +192,16 @@ impl Store {
             .partition_point(|change| change.revision <= revision);
         self.changes.drain(..kept);
         self.compacted = self.compacted.max(revision.min(self.revision));
+    }
+
+    /// Of a new object one of the same kind and owner: it was made from the same template.
+    fn sibling(&self, key: &Key, new: &Object) -> Option<Arc<Object>> {
+        if self.objects.contains_key(key) {
+            return None;
+        }
+        let owner = new.meta.owner_references.first()?;
+        let mut others = self.owned_by(&owner.uid);
+        others.find(|one| one.kind == new.kind).cloned()
     }
 
     fn note(

@@ -194,7 +194,7 @@ impl World {
                 }
                 Err(refused(whole.code, value["message"].to_string()))
             }
-            Answer::Watch(_) | Answer::Log(_) | Answer::Advance(_) => {
+            Answer::List(_) | Answer::Watch(_) | Answer::Log(_) | Answer::Advance(_) => {
                 Err(refused(500, "that was not asked for".to_owned()))
             }
         }

@@ -3,9 +3,9 @@
 use crate::{machine, row, whole, world};
 use std::time::Duration;
 
-/// The latest changes are kept for watches, and Events for an hour: both are a part of what a pod
-/// costs that has just come, and are over after that hour.
-const AN_HOUR_LATER: Duration = Duration::from_mins(70);
+/// Events are kept for an hour, and what their recorders remember of them for two: a part of what a
+/// pod costs that has just come, and over by then.
+const LATER: Duration = Duration::from_hours(3);
 
 pub(crate) fn run() {
     let mut cluster = world::nodes(100);
@@ -14,8 +14,8 @@ pub(crate) fn run() {
     cluster.pass(Duration::from_mins(5));
     let what = "memory a pod, 10,000 just started, all that came with them";
     say(what, "", machine::memory() - before);
-    cluster.pass(AN_HOUR_LATER);
-    let what = "memory a pod, 10,000 running, all that is left with them";
+    cluster.pass(LATER);
+    let what = "memory a pod, 10,000 running for three hours";
     say(what, "<= 10 kB", machine::memory() - before);
     let text: usize = cluster
         .store

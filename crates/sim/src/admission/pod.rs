@@ -36,7 +36,7 @@ pub(super) fn admit(cluster: &mut Cluster, pod: &mut Object) -> Result<(), Statu
 fn refused(cluster: &Cluster, pod: &Object, why: &str) -> Status {
     let row = cluster.resources.get(ids::PODS);
     let name = if pod.meta.name.is_empty() {
-        &pod.meta.generate_name
+        &*pod.meta.generate_name
     } else {
         &*pod.meta.name
     };

@@ -2,6 +2,7 @@
 
 use super::call::Call;
 use super::list;
+use super::render::List;
 use super::request::{check_dry_run, invalid_options};
 use super::{Answer, body};
 use crate::admission::policy::{self, Asked};
@@ -55,16 +56,14 @@ pub(super) fn delete_collection(cluster: &mut Cluster, call: &Call<'_>) -> Resul
         each.target.name = Some(object.meta.name.to_string());
         match remove(cluster, &each, &options, dry_run) {
             Ok(Deleted::Marked(object) | Deleted::Gone(object)) => {
-                gone.push(call.view.show(&object));
+                gone.push(object);
             }
             Err(status) if status.code == 404 => {}
             Err(status) => return Err(status),
         }
     }
-    Ok(Answer::json(
-        200,
-        call.renderer(cluster).list(&gone, &page.meta),
-    ))
+    let (renderer, view) = (call.renderer(cluster), call.view.clone());
+    Ok(List::new(renderer, view, gone, &page.meta).answer())
 }
 
 fn remove(

@@ -165,7 +165,7 @@ impl Session {
     ) {
         let (stage, code) = match answer {
             Answer::Whole(Whole { code, .. }) => (Stage::ResponseComplete, *code),
-            Answer::Advance(_) => (Stage::ResponseComplete, 200),
+            Answer::List(_) | Answer::Advance(_) => (Stage::ResponseComplete, 200),
             Answer::Watch(_) | Answer::Log(_) => (Stage::ResponseStarted, 200),
         };
         let body: Option<Value> = serde_json::from_slice(&request.body).ok();

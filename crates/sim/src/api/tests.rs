@@ -642,7 +642,7 @@ proptest! {
                     prop_assert!(plain || value["code"] == whole.code);
                 }
                 Answer::Whole(whole) => prop_assert!(whole.code >= 200),
-                Answer::Advance(_) | Answer::Log(_) => {}
+                Answer::Advance(_) | Answer::List(_) | Answer::Log(_) => {}
                 Answer::Watch(mut watch) => {
                     let mut cache = Cache::default();
                     for _ in 0..20 {

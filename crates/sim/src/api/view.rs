@@ -79,7 +79,7 @@ impl View {
 fn rename(object: &mut Object, from: &str, to: &str) {
     let value: Option<Raw> = object.fields.remove(from);
     if let Some(value) = value {
-        object.fields.insert(to.into(), value);
+        object.fields.insert(to, value);
     }
 }
 

@@ -293,7 +293,7 @@ impl Look<'_> {
         job.meta
             .annotations
             .insert(stamp.to_owned(), time.to_string());
-        job.meta.owner_references = vec![self.object.as_controller()];
+        job.meta.owner_references = vec![self.object.as_controller()].into();
         job
     }
 }

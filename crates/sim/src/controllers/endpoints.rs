@@ -61,7 +61,7 @@ struct Port {
 #[derive(Clone, Debug)]
 struct Endpoint {
     pod: Arc<Object>,
-    facts: Facts,
+    facts: Arc<Facts>,
     ready: bool,
     serving: bool,
     terminating: bool,

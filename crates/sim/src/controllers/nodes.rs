@@ -290,7 +290,7 @@ fn heard_nothing(conditions: Value, now: Timestamp) -> Option<Value> {
 /// The pods on a node.
 fn pods_on(cluster: &Cluster, node: &str) -> Vec<Arc<Object>> {
     let all = cluster.store.list(ids::PODS, None);
-    all.filter(|pod| super::pods::node_of(pod) == node)
+    all.filter(|pod| super::pods::Facts::of(pod).node == node)
         .cloned()
         .collect()
 }

@@ -20,7 +20,7 @@ pub(super) struct Pod {
     /// All of it.
     pub(super) object: Arc<Object>,
     /// The few facts of its spec and status.
-    pub(super) facts: Facts,
+    pub(super) facts: Arc<Facts>,
 }
 
 /// What of a pod a controller decides on.
@@ -70,8 +70,12 @@ struct ContainerStatus {
 }
 
 impl Facts {
-    /// Reads them.
-    pub(super) fn of(object: &Object) -> Self {
+    /// Reads them, once for all who ask.
+    pub(super) fn of(object: &Object) -> Arc<Self> {
+        object.fields.read_once(|| Self::read(object))
+    }
+
+    fn read(object: &Object) -> Self {
         let spec: Spec = object.spec();
         let status: PodStatus = object.status();
         let ready = status
@@ -100,7 +104,7 @@ impl Facts {
 
 /// The node a pod is on; empty when it is on none.
 pub(super) fn node_of(object: &Object) -> String {
-    object.spec::<Spec>().node_name
+    Facts::of(object).node.clone()
 }
 
 impl Pod {
@@ -223,11 +227,11 @@ pub(super) fn from_template(cluster: &Cluster, owner: &Object, template: &Value)
     let mut pod = Object::new(cluster.resources.get(ids::PODS), &owner.meta.namespace, "");
     let meta = template.get("metadata").cloned().unwrap_or_default();
     let meta: crate::object::Meta = serde_json::from_value(meta).unwrap_or_default();
-    pod.meta.generate_name = format!("{}-", owner.meta.name);
+    pod.meta.generate_name = format!("{}-", owner.meta.name).into();
     pod.meta.labels = meta.labels;
     pod.meta.annotations = meta.annotations;
     pod.meta.finalizers = meta.finalizers;
-    pod.meta.owner_references = vec![owner.as_controller()];
+    pod.meta.owner_references = vec![owner.as_controller()].into();
     pod.set("spec", template.get("spec").unwrap_or(&Value::Null));
     pod.set("status", &json!({"phase": "Pending"}));
     pod

@@ -34,10 +34,13 @@ impl Controller for Quotas {
                 }
             }
         }
+        if self.known.is_empty() || key.namespace.is_empty() {
+            return;
+        }
         let counted = change.kind != ChangeKind::Modified
             || (change.resource == ids::PODS && pods::matters(change))
             || change.resource == ids::SERVICES;
-        if self.known.is_empty() || key.namespace.is_empty() || !counted {
+        if !counted {
             return;
         }
         let first = Key::new(ids::RESOURCE_QUOTAS, &key.namespace, "");

@@ -210,7 +210,7 @@ fn crowd(cluster: &Cluster, set: &Object) -> BTreeMap<String, usize> {
             .into_iter()
             .filter(Pod::active)
         {
-            let number: &mut usize = crowd.entry(pod.facts.node).or_default();
+            let number: &mut usize = crowd.entry(pod.facts.node.clone()).or_default();
             *number = number.saturating_add(1);
         }
     }

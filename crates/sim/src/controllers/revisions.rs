@@ -97,7 +97,7 @@ pub(super) fn present(
         object.meta.annotations = owner.meta.annotations.clone();
         let applied = "kubectl.kubernetes.io/last-applied-configuration";
         object.meta.annotations.remove(applied);
-        object.meta.owner_references = vec![owner.as_controller()];
+        object.meta.owner_references = vec![owner.as_controller()].into();
         object.set("data", &json!({"spec": {"template": data}}));
         object.set("revision", &next);
         if let Ok(object) = cluster.create(ids::CONTROLLER_REVISIONS, object) {

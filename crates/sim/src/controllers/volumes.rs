@@ -169,8 +169,7 @@ fn heard_pod(change: &Change, todo: &mut Todo) {
 }
 
 fn finished(pod: &Object) -> bool {
-    let phase = pod.status::<Phase>().phase;
-    phase == "Succeeded" || phase == "Failed"
+    super::pods::Facts::of(pod).finished()
 }
 
 /// The names of the claims that a pod mounts.

@@ -33,7 +33,7 @@ pub(super) fn replication_controller(object: &mut Object, spec: &mut Fields) {
     if !labels.is_empty() {
         or(spec, "selector", json!(labels));
         if object.meta.labels.is_empty() {
-            object.meta.labels = labels;
+            object.meta.labels = labels.into();
         }
     }
 }
@@ -107,7 +107,7 @@ pub(super) fn job(object: &mut Object, spec: &mut Fields) {
     };
     or(spec, "podReplacementPolicy", json!(replacement));
     if object.meta.labels.is_empty() {
-        object.meta.labels = template_labels(spec);
+        object.meta.labels = template_labels(spec).into();
     }
 }
 

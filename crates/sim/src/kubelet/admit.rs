@@ -32,12 +32,12 @@ pub(super) fn refuses(cluster: &Cluster, pod: &PodRun) -> Option<(String, String
     }
     let node = cluster.store.get(&Key::new(ids::NODES, "", &pod.node))?;
     let allocatable = node.status::<NodeStatus>().allocatable;
-    let wanted = Requests::of(&pod.spec);
+    let wanted = pod.spec.asks;
     let others = machine.pods.iter().filter(|key| **key != pod.key);
     let others = others.filter_map(|key| cluster.machines.pods.get(key));
     let used = others
         .filter(|other| !other.phase.is_over())
-        .map(|other| Requests::of(&other.spec))
+        .map(|other| other.spec.asks)
         .fold(Requests::default(), Requests::plus);
     let of = |name: &str| {
         allocatable
@@ -63,9 +63,9 @@ pub(super) fn refuses(cluster: &Cluster, pod: &PodRun) -> Option<(String, String
 
 /// What a pod asks for.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Requests {
-    pub(super) milli_cpu: i64,
-    pub(super) memory: i64,
+pub(crate) struct Requests {
+    pub(crate) milli_cpu: i64,
+    pub(crate) memory: i64,
 }
 
 impl Requests {

@@ -45,6 +45,8 @@ pub(crate) struct Machine {
     /// Why no pod can get a sandbox.
     pub(crate) sandbox_error: Option<String>,
     next_ip: u8,
+    /// Last parts of the addresses that its pods have.
+    taken: BTreeSet<u8>,
     /// `spec.unschedulable`, as it was seen last.
     pub(crate) cordoned: bool,
 }
@@ -69,6 +71,7 @@ impl Machine {
             relieved: BTreeMap::new(),
             sandbox_error: None,
             next_ip: 2,
+            taken: BTreeSet::new(),
             cordoned: false,
         }
     }
@@ -105,23 +108,33 @@ impl Machines {
         let Some(machine) = self.nodes.get_mut(node) else {
             return "".into();
         };
-        let used: BTreeSet<&str> = machine
-            .pods
-            .iter()
-            .filter_map(|key| self.pods.get(key).map(|pod| &*pod.ip))
-            .collect();
         for _ in 0..u8::MAX {
-            let ip = format!("{}.{}", pod_network(machine.number), machine.next_ip);
-            machine.next_ip = if machine.next_ip >= 254 {
+            let last = machine.next_ip;
+            machine.next_ip = if last >= 254 {
                 2
             } else {
-                machine.next_ip.saturating_add(1)
+                last.saturating_add(1)
             };
-            if !used.contains(ip.as_str()) {
-                return ip.into();
+            if machine.taken.insert(last) {
+                return format!("{}.{last}", pod_network(machine.number)).into();
             }
         }
         "".into()
+    }
+
+    /// Forgets a pod that was on a node, and frees its address.
+    pub(super) fn leave(&mut self, pod: &PodRun) {
+        let Some(machine) = self.nodes.get_mut(&pod.node) else {
+            return;
+        };
+        machine.pods.remove(&pod.key);
+        let last = pod
+            .ip
+            .rsplit_once('.')
+            .and_then(|(_, last)| last.parse().ok());
+        if let Some(last) = last {
+            machine.taken.remove(&last);
+        }
     }
 
     pub(crate) fn set_behaviour(&mut self, image: &str, behaviour: Option<Behaviour>) {

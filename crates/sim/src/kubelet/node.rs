@@ -1,7 +1,6 @@
 //! What a kubelet says of its node: conditions, heartbeats, and its evictions under pressure
 //! (`nodestatus/setters.go`, `eviction/eviction_manager.go`).
 
-use super::admit::Requests;
 use super::machines::Pressure;
 use super::run::{PodRun, Stage};
 use super::status::{Condition, Phase};
@@ -264,9 +263,7 @@ fn evict(cluster: &mut Cluster, node: &str, now: Timestamp) -> bool {
         if pod.phase.is_over() || pod.fate.is_some() || pod.spec.priority >= 2_000_000_000 {
             continue;
         }
-        let over = pod
-            .memory(now)
-            .saturating_sub(Requests::of(&pod.spec).memory);
+        let over = pod.memory(now).saturating_sub(pod.spec.asks.memory);
         // Those over their requests first, then by priority, then by how much (`rankMemoryPressure`).
         candidates.push((
             i64::from(over <= 0),

@@ -33,7 +33,7 @@ impl PodRun {
             return;
         }
         let mut object = Object::clone(&stored);
-        object.fields.insert("status".into(), raw.clone());
+        object.fields.insert("status", raw.clone());
         if cluster
             .update(self.key.resource, object, Part::Status)
             .is_ok()

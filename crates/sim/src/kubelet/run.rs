@@ -7,7 +7,7 @@ use super::spec::PodSpec;
 use super::status::{Ended, Phase, Since, State};
 use crate::behaviour::Behaviour;
 use crate::events::Reference;
-use crate::object::{Key, Object, Raw};
+use crate::object::{Key, Object, Raw, Shared};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub(crate) struct PodRun {
     pub(super) uid: Arc<str>,
     pub(super) node: Arc<str>,
     pub(super) spec: Arc<PodSpec>,
-    pub(super) annotations: BTreeMap<String, String>,
+    pub(super) annotations: Shared<BTreeMap<String, String>>,
     pub(super) reference: Reference,
     pub(super) generation: u64,
     pub(super) stage: Stage,

@@ -50,7 +50,7 @@ pub(super) fn apply(
     managers.put(Manager::new(row, writer, "Apply", time, fields));
     let mut object = Object::from_value(Value::Object(merged))
         .map_err(|why| Status::bad_request(format!("error decoding YAML: {why}")))?;
-    object.meta.managed_fields = managers.written();
+    object.meta.managed_fields = managers.written().into();
     Ok(object)
 }
 

@@ -2,7 +2,7 @@
 
 use super::pod::{Amounts, PodInfo, amount};
 use super::terms::Taint;
-use crate::object::{Key, Object};
+use crate::object::{Key, Object, Shared};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,12 +11,14 @@ use std::sync::Arc;
 /// A node.
 #[derive(Debug, Default)]
 pub(super) struct NodeInfo {
-    pub(super) labels: BTreeMap<String, String>,
+    pub(super) labels: Shared<BTreeMap<String, String>>,
     pub(super) taints: Vec<Taint>,
     pub(super) unschedulable: bool,
     pub(super) allocatable: Amounts,
     pub(super) used: Amounts,
     pub(super) pods: BTreeSet<Key>,
+    /// How many of the pods each owner has, by its uid.
+    pub(super) owners: BTreeMap<String, i64>,
     pub(super) ports: BTreeSet<(u16, String, Key)>,
 }
 
@@ -84,6 +86,10 @@ impl Cache {
             place.ports.insert((*port, protocol.clone(), key.clone()));
         }
         place.pods.insert(key.clone());
+        if let Some(owner) = &info.owner {
+            let count = place.owners.entry(owner.clone()).or_default();
+            *count = count.saturating_add(1);
+        }
         if !info.anti.is_empty() {
             self.shy.insert(key.clone());
         }
@@ -104,6 +110,14 @@ impl Cache {
             }
             place.ports.retain(|(.., owner)| owner != key);
             place.pods.remove(key);
+            if let Some(owner) = &info.owner
+                && let Some(count) = place.owners.get_mut(owner)
+            {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    place.owners.remove(owner);
+                }
+            }
         }
         true
     }

@@ -112,6 +112,9 @@ impl<'a> Wanted<'a> {
     }
 
     fn unschedulable(&self, node: &NodeInfo) -> Result<(), Unfit> {
+        if !node.unschedulable {
+            return Ok(());
+        }
         let taint = Taint {
             key: "node.kubernetes.io/unschedulable".to_owned(),
             effect: "NoSchedule".to_owned(),
@@ -122,10 +125,10 @@ impl<'a> Wanted<'a> {
             .tolerations
             .iter()
             .any(|one| one.tolerates(&taint));
-        if node.unschedulable && !tolerated {
-            return Err(Unfit::for_good("node(s) were unschedulable"));
+        if tolerated {
+            return Ok(());
         }
-        Ok(())
+        Err(Unfit::for_good("node(s) were unschedulable"))
     }
 
     fn taints(&self, node: &NodeInfo) -> Result<(), Unfit> {

@@ -1,7 +1,7 @@
 //! What a scheduler reads of a pod.
 
 use super::terms::{LabelSelector, NodeSelector, NodeTerm, Toleration};
-use crate::object::Object;
+use crate::object::{Object, Shared};
 use crate::quantity::Quantity;
 use serde::Deserialize;
 use serde_json::Value;
@@ -149,7 +149,7 @@ pub(super) type Amounts = BTreeMap<String, i64>;
 #[derive(Debug)]
 pub(super) struct PodInfo {
     pub(super) namespace: Arc<str>,
-    pub(super) labels: BTreeMap<String, String>,
+    pub(super) labels: Shared<BTreeMap<String, String>>,
     pub(super) owner: Option<String>,
     pub(super) requests: Amounts,
     /// Host ports with their protocol.

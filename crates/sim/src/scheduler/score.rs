@@ -2,6 +2,7 @@
 
 use super::cache::{Cache, NodeInfo};
 use super::pod::{PodInfo, Spec};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Each kind of score is brought to 0..=100, as the real one does, and counts so much.
@@ -12,27 +13,26 @@ const POD_AFFINITY: i64 = 2;
 const TAINTS: i64 = 3;
 
 /// The best nodes; more than one when they are equal.
-pub(super) fn best(cache: &Cache, spec: &Spec, info: &PodInfo, fit: &[Arc<str>]) -> Vec<Arc<str>> {
-    let nodes: Vec<(&Arc<str>, &NodeInfo)> = fit
-        .iter()
-        .filter_map(|name| Some((name, cache.nodes.get(name)?)))
-        .collect();
+pub(super) fn best(
+    cache: &Cache,
+    spec: &Spec,
+    info: &PodInfo,
+    nodes: &[(&Arc<str>, &NodeInfo)],
+) -> Vec<Arc<str>> {
+    let liked = liked(cache, spec, info);
     let all = |score: &dyn Fn(&Arc<str>, &NodeInfo) -> i64| -> Vec<i64> {
         nodes.iter().map(|(name, node)| score(name, node)).collect()
     };
     let parts = [
         (ROOM, all(&|_, node| room(node, info))),
-        (
-            OWNER,
-            few_best(all(&|_, node| same_owner(cache, node, info))),
-        ),
+        (OWNER, few_best(all(&|_, node| same_owner(node, info)))),
         (
             NODE_AFFINITY,
             many_best(all(&|name, node| preferred_node(spec, name, node))),
         ),
         (
             POD_AFFINITY,
-            many_best(all(&|_, node| preferred_pods(cache, spec, info, node))),
+            many_best(all(&|_, node| preferred_pods(&liked, node))),
         ),
         (TAINTS, few_best(all(&|_, node| unwanted(spec, node)))),
     ];
@@ -68,13 +68,11 @@ fn room(node: &NodeInfo, info: &PodInfo) -> i64 {
     i64::midpoint(part("cpu", 100), part("memory", 200 << 20))
 }
 
-fn same_owner(cache: &Cache, node: &NodeInfo, info: &PodInfo) -> i64 {
-    let Some(owner) = &info.owner else { return 0 };
-    let pods = node.pods.iter().filter_map(|key| cache.pods.get(key));
-    let same = pods
-        .filter(|(_, other)| other.owner.as_ref() == Some(owner))
-        .count();
-    i64::try_from(same).unwrap_or(i64::MAX)
+fn same_owner(node: &NodeInfo, info: &PodInfo) -> i64 {
+    let owner = info.owner.as_ref();
+    owner
+        .and_then(|owner| node.owners.get(owner).copied())
+        .unwrap_or(0)
 }
 
 fn preferred_node(spec: &Spec, name: &str, node: &NodeInfo) -> i64 {
@@ -83,29 +81,44 @@ fn preferred_node(spec: &Spec, name: &str, node: &NodeInfo) -> i64 {
     matched.map(|one| one.weight).sum()
 }
 
-fn preferred_pods(cache: &Cache, spec: &Spec, info: &PodInfo, node: &NodeInfo) -> i64 {
-    let affinity = spec
-        .affinity
-        .pod_affinity
-        .preferred
-        .iter()
-        .map(|one| (1, one));
-    let anti = spec
-        .affinity
-        .pod_anti_affinity
-        .preferred
-        .iter()
-        .map(|one| (-1, one));
-    let each = affinity.chain(anti).map(|(sign, one)| {
+/// Pods that this one wants near (a positive weight) or far.
+struct Liked<'a> {
+    weight: i64,
+    topology: &'a str,
+    /// How many of them there are in each place.
+    counts: BTreeMap<&'a str, i64>,
+}
+
+fn liked<'a>(cache: &'a Cache, spec: &'a Spec, info: &PodInfo) -> Vec<Liked<'a>> {
+    let affinity = &spec.affinity;
+    let near = affinity.pod_affinity.preferred.iter().map(|one| (1, one));
+    let far = affinity.pod_anti_affinity.preferred.iter();
+    let each = near.chain(far.map(|one| (-1, one)));
+    each.map(|(sign, one)| {
         let term = &one.pod_affinity_term;
-        let Some(value) = node.labels.get(&term.topology_key) else {
-            return 0;
-        };
-        let near = cache.pods.iter().filter(|(key, (_, other))| {
-            term.means(&info.namespace, other)
-                && cache.node_label(key, &term.topology_key) == Some(value)
-        });
-        sign * one.weight * i64::try_from(near.count()).unwrap_or(0)
+        let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
+        for (key, (_, other)) in &cache.pods {
+            if term.means(&info.namespace, other)
+                && let Some(place) = cache.node_label(key, &term.topology_key)
+            {
+                let count = counts.entry(place).or_default();
+                *count = count.saturating_add(1);
+            }
+        }
+        Liked {
+            weight: one.weight.saturating_mul(sign),
+            topology: &term.topology_key,
+            counts,
+        }
+    })
+    .collect()
+}
+
+fn preferred_pods(liked: &[Liked<'_>], node: &NodeInfo) -> i64 {
+    let each = liked.iter().map(|one| {
+        let place = node.labels.get(one.topology);
+        let count = place.and_then(|place| one.counts.get(place.as_str()));
+        one.weight.saturating_mul(count.copied().unwrap_or(0))
     });
     each.sum()
 }

@@ -1,7 +1,7 @@
 //! Bodies that go on for a while.
 
 use super::Server;
-use crate::api::{Follow, Next, Watch};
+use crate::api::{Follow, List, Next, Watch};
 use axum::body::{Body, Bytes};
 use futures::stream;
 use std::convert::Infallible;
@@ -13,6 +13,11 @@ use tokio::time::Instant;
 const BOOKMARKS: Duration = Duration::from_mins(1);
 /// The last bookmark comes so long before the end.
 const BEFORE_END: Duration = Duration::from_secs(2);
+
+/// A long list as a body: a piece is written when the one before it is sent.
+pub(super) fn list(list: List) -> Body {
+    Body::from_stream(stream::iter(list.map(Ok::<Bytes, Infallible>)))
+}
 
 struct Running {
     server: Server,

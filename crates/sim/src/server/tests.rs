@@ -78,6 +78,47 @@ async fn a_body_of_more_than_three_mebibytes_is_refused() {
 }
 
 #[tokio::test]
+async fn a_long_list_comes_in_pieces_and_whole() {
+    let server = server();
+    server.with(|cluster| {
+        for number in 0..1_000 {
+            let value = json!({"metadata": {"name": format!("n{number:04}"), "namespace": "shop"},
+                "data": {"text": "x".repeat(300)}});
+            let object = Object::from_value(value).unwrap();
+            cluster.create(ids::CONFIGMAPS, object).unwrap();
+        }
+    });
+    for accept in [
+        "application/json",
+        "application/json;as=Table;v=v1;g=meta.k8s.io",
+    ] {
+        let request = http::Request::get(CONFIG_MAPS)
+            .header("authorization", "Bearer secret")
+            .header("accept", accept)
+            .body(Full::new(Bytes::new()))
+            .unwrap();
+        let mut body = server.clone().call(request).await.unwrap().into_body();
+        let mut pieces = Vec::new();
+        while let Some(frame) = body.frame().await {
+            pieces.push(frame.unwrap().into_data().unwrap());
+        }
+        assert!(pieces.len() > 1, "{accept}");
+        let list: Value = serde_json::from_slice(&pieces.concat()).unwrap();
+        let items = list.get("items").or(list.get("rows")).unwrap();
+        let names: Vec<_> = items
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one.get("object").unwrap_or(one)["metadata"]["name"].clone())
+            .collect();
+        let wanted: Vec<_> = (0..1_000)
+            .map(|number| json!(format!("n{number:04}")))
+            .collect();
+        assert_eq!(names, wanted, "{accept}");
+    }
+}
+
+#[tokio::test]
 async fn virtual_time_goes_when_it_is_told() {
     let server = server();
     let before = server.with(|cluster| cluster.now());

@@ -239,7 +239,7 @@ impl Look<'_> {
             .cloned()
             .unwrap_or_default();
         object.meta.labels = serde_json::from_value(labels).unwrap_or_default();
-        object.meta.owner_references = vec![self.object.as_controller()];
+        object.meta.owner_references = vec![self.object.as_controller()].into();
         let annotations = &mut object.meta.annotations;
         self.copy_annotations(annotations);
         raise_revision(annotations, self.next_revision());

@@ -93,7 +93,7 @@ fn create_slice(
 ) {
     let row = cluster.resources.get(ids::ENDPOINT_SLICES);
     let mut slice = Object::new(row, &service.meta.namespace, "");
-    slice.meta.generate_name = format!("{}-", service.meta.name);
+    slice.meta.generate_name = format!("{}-", service.meta.name).into();
     slice.meta.labels = service.meta.labels.clone();
     let ours = [
         (SERVICE_NAME, &*service.meta.name),
@@ -106,7 +106,7 @@ fn create_slice(
     if spec.cluster_ip == "None" {
         slice.meta.labels.insert(HEADLESS.to_owned(), String::new());
     }
-    slice.meta.owner_references = vec![service.as_controller()];
+    slice.meta.owner_references = vec![service.as_controller()].into();
     slice.set("addressType", &"IPv4");
     slice.set("ports", ports);
     slice.set("endpoints", endpoints);

@@ -107,7 +107,7 @@ impl Look<'_> {
             pod.meta.labels.insert(label.to_owned(), value.to_string());
         }
         let Some(index) = index else { return pod };
-        pod.meta.generate_name = format!("{job}-{index}-");
+        pod.meta.generate_name = format!("{job}-{index}-").into();
         pod.meta
             .annotations
             .insert(INDEX.to_owned(), index.to_string());

@@ -139,7 +139,7 @@ impl Look<'_> {
                 .labels
                 .extend(self.spec.selector.labels().clone());
             if let Some(spec) = template.fields.get("spec") {
-                claim.fields.insert("spec".into(), spec.clone());
+                claim.fields.insert("spec", spec.clone());
             }
             claim.set("status", &json!({"phase": "Pending"}));
             Some((volume, claim))

@@ -76,7 +76,10 @@ impl Guarded {
                 self.evict(*index);
             }
             Deed::Ready(index, ready) => {
-                if let Some(pod) = self.pick(*index) {
+                let pod = self.pick(*index);
+                // What has not started is never ready.
+                let runs = |pod: &Key| self.world.get(pod)["status"]["phase"] == "Running";
+                if let Some(pod) = pod.filter(runs) {
                     let word = if *ready { "True" } else { "False" };
                     let mut status = self.world.get(&pod)["status"].clone();
                     status["conditions"] = json!([{"type": "Ready", "status": word}]);

@@ -1,0 +1,170 @@
+//! The top-level fields of an object besides its metadata.
+
+use super::Raw;
+use std::any::Any;
+use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
+
+/// Names that nearly all objects have: these take no memory of their own.
+const KNOWN: [&str; 19] = [
+    "action",
+    "count",
+    "data",
+    "endpoints",
+    "eventTime",
+    "firstTimestamp",
+    "involvedObject",
+    "lastTimestamp",
+    "message",
+    "ports",
+    "reason",
+    "reportingComponent",
+    "reportingInstance",
+    "roleRef",
+    "rules",
+    "source",
+    "spec",
+    "status",
+    "type",
+];
+
+/// Fields by name, in the order of their names: a handful, for which a list is smaller than a map
+/// and is copied in one piece.
+#[derive(Clone, Debug, Default)]
+pub struct Fields {
+    list: Vec<(Cow<'static, str>, Raw)>,
+    /// What was read from the texts; see [`Fields::read_once`].
+    read: OnceLock<Arc<dyn Any + Send + Sync>>,
+}
+
+impl PartialEq for Fields {
+    fn eq(&self, other: &Self) -> bool {
+        self.list == other.list
+    }
+}
+
+impl Fields {
+    /// One of them.
+    pub fn get(&self, name: &str) -> Option<&Raw> {
+        let at = self.place(name).ok()?;
+        self.list.get(at).map(|(_, raw)| raw)
+    }
+
+    /// Is it there?
+    pub fn contains_key(&self, name: &str) -> bool {
+        self.place(name).is_ok()
+    }
+
+    /// Sets one; gives what was there.
+    pub fn insert(&mut self, name: &str, raw: Raw) -> Option<Raw> {
+        self.read.take();
+        match self.place(name) {
+            Ok(at) => {
+                let (_, old) = self.list.get_mut(at)?;
+                Some(std::mem::replace(old, raw))
+            }
+            Err(at) => {
+                self.list.insert(at, (known(name), raw));
+                None
+            }
+        }
+    }
+
+    /// Takes one away.
+    pub fn remove(&mut self, name: &str) -> Option<Raw> {
+        self.read.take();
+        let at = self.place(name).ok()?;
+        Some(self.list.remove(at).1)
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Raw)> {
+        self.list.iter().map(|(name, raw)| (&**name, raw))
+    }
+
+    /// Their names, in order.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.iter().map(|(name, _)| name)
+    }
+
+    /// Their texts, in the order of the names.
+    pub fn values(&self) -> impl Iterator<Item = &Raw> {
+        self.iter().map(|(_, raw)| raw)
+    }
+
+    /// What all who are interested in these fields read from them: read once, and again only when a
+    /// field has changed. One type is remembered; another one is read each time.
+    pub fn read_once<T: Send + Sync + 'static>(&self, read: impl Fn() -> T) -> Arc<T> {
+        let known = self.read.get_or_init(|| Arc::new(read()));
+        let known = Arc::clone(known).downcast();
+        known.unwrap_or_else(|_| Arc::new(read()))
+    }
+
+    /// Takes over from others what both have alike.
+    pub(super) fn share(&mut self, others: &Self) {
+        for (name, raw) in &mut self.list {
+            if let Some(other) = others.get(name).filter(|other| *other == raw) {
+                *raw = other.clone();
+            }
+        }
+        self.list.shrink_to_fit();
+    }
+
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.list.binary_search_by(|(one, _)| (**one).cmp(name))
+    }
+}
+
+fn known(name: &str) -> Cow<'static, str> {
+    match KNOWN.binary_search(&name) {
+        Ok(at) => KNOWN.get(at).copied().unwrap_or_default().into(),
+        Err(_) => name.to_owned().into(),
+    }
+}
+
+impl<'name> FromIterator<(&'name str, Raw)> for Fields {
+    fn from_iter<I: IntoIterator<Item = (&'name str, Raw)>>(all: I) -> Self {
+        let mut fields = Self::default();
+        for (name, raw) in all {
+            fields.insert(name, raw);
+        }
+        fields
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_a_map_in_the_order_of_their_names() {
+        let raw = |number: u8| Raw::of(&number).unwrap();
+        let mut fields: Fields = [("status", raw(1)), ("own", raw(2)), ("spec", raw(3))]
+            .into_iter()
+            .collect();
+        assert_eq!(fields.keys().collect::<Vec<_>>(), ["own", "spec", "status"]);
+        assert_eq!(fields.insert("spec", raw(4)), Some(raw(3)));
+        assert_eq!(fields.get("spec"), Some(&raw(4)));
+        assert_eq!(fields.remove("own"), Some(raw(2)));
+        assert_eq!(fields.get("own"), None);
+        assert!(!fields.contains_key("own") && fields.contains_key("status"));
+    }
+
+    #[test]
+    fn what_was_read_holds_until_a_field_changes() {
+        let raw = |number: u8| Raw::of(&number).unwrap();
+        let mut fields: Fields = [("spec", raw(1))].into_iter().collect();
+        assert_eq!(*fields.read_once(|| 7), 7);
+        assert_eq!(*fields.clone().read_once(|| 8), 7);
+        assert_eq!(*fields.read_once(|| "other"), "other");
+        fields.insert("spec", raw(2));
+        assert_eq!(*fields.read_once(|| 8), 8);
+        fields.remove("spec");
+        assert_eq!(*fields.read_once(|| 9), 9);
+    }
+
+    #[test]
+    fn known_names_are_in_order() {
+        assert!(KNOWN.is_sorted());
+    }
+}
