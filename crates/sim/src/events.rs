@@ -150,6 +150,11 @@ impl Recorder {
             .retain(|_, series| passed(series.last, now) <= SERIES_ENDS);
     }
 
+    /// Does it remember nothing?
+    fn is_empty(&self) -> bool {
+        self.heard.is_empty() && self.series.is_empty()
+    }
+
     fn name(&mut self, about: &Reference, now: Timestamp) -> String {
         self.sequence = self.sequence.wrapping_add(1);
         let nanos = now.as_nanosecond().saturating_add(self.sequence.into());

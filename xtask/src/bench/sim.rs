@@ -25,7 +25,9 @@ enum Part {
     List,
     /// 100 watchers over HTTP
     Watch,
-    /// Memory at 10,000 pods
+    /// Memory at 10,000 pods that are only kept
+    Store,
+    /// Memory at 10,000 pods that run
     Memory,
     /// Pod events and virtual seconds a second of CPU
     Events,

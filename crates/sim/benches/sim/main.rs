@@ -25,10 +25,11 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The parts, by the names that `cargo xtask bench sim` has for them.
-const PARTS: [(&str, fn()); 6] = [
+const PARTS: [(&str, fn()); 7] = [
     ("objects", objects::run),
     ("list", list::run),
     ("watch", watch::run),
+    ("store", memory::store),
     ("memory", memory::run),
     ("events", events::run),
     ("history", history::run),

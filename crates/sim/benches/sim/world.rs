@@ -1,5 +1,6 @@
 //! The clusters that are measured, made the way of any request.
 
+use jiff::Timestamp;
 use nightshift_sim::api::{self, Answer, Request};
 use nightshift_sim::nodes::NodeSpec;
 use nightshift_sim::store::ChangeKind;
@@ -15,10 +16,14 @@ pub(crate) const REPLICAS: usize = 10;
 /// So many Deployments share a namespace.
 const TOGETHER: usize = 50;
 
+/// When each history begins.
+pub(crate) fn start() -> Timestamp {
+    "2026-01-01T00:00:00Z".parse().unwrap()
+}
+
 /// A cluster of so many nodes, which are ready.
 pub(crate) fn nodes(count: usize) -> Cluster {
-    let start = "2026-01-01T00:00:00Z".parse().unwrap();
-    let mut cluster = Cluster::new(1, start);
+    let mut cluster = Cluster::new(1, start());
     cluster.add_administrator(TOKEN);
     let spec = NodeSpec {
         cpu: "32".to_owned(),

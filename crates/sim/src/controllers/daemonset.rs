@@ -194,8 +194,12 @@ impl Look<'_> {
             );
         }
         for pod in owned {
-            let wishes: Wishes = pod.object.spec();
-            let node = wishes.only_node().unwrap_or("").to_owned();
+            let node = if pod.facts.node.is_empty() {
+                let wishes: Wishes = pod.object.spec();
+                wishes.only_node().unwrap_or("").to_owned()
+            } else {
+                pod.facts.node.clone()
+            };
             // The pods of a node that is gone are the pod garbage collector's.
             if let Some(place) = self.nodes.get_mut(&node) {
                 place.pods.push(pod);

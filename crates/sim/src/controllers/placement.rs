@@ -80,7 +80,8 @@ pub(super) fn taints(node: &Object) -> Vec<Taint> {
     struct Spec {
         taints: Vec<Taint>,
     }
-    node.spec::<Spec>().taints
+    let read = node.fields.read_once(|| node.spec::<Spec>().taints);
+    Vec::clone(&read)
 }
 
 /// What of a pod's spec decides where it may be.

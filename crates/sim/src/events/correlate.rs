@@ -95,6 +95,10 @@ impl Heard {
         one.allow(now).then_some(result)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn forget(&mut self, now: Timestamp) {
         self.0.retain(|_, one| passed(one.last, now) < FORGET_AFTER);
     }

@@ -44,8 +44,11 @@ impl Controller for Expiry {
             }
         }
         cluster.recorder.forget(now);
-        let (next, _) = self.queue.front()?;
-        Some(passed(now, *next).max(MINUTE))
+        match self.queue.front() {
+            Some((next, _)) => Some(passed(now, *next).max(MINUTE)),
+            // What the recorders remember outlives the Events.
+            None => (!cluster.recorder.is_empty()).then_some(TTL / 6),
+        }
     }
 
     fn latency(&self) -> Duration {

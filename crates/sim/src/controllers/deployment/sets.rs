@@ -2,7 +2,7 @@
 
 use super::{COMPONENT, Look, PROGRESSING, REVISION, Refused};
 use crate::controllers::common::{
-    HASH_LABEL, bare_template, condition, set_condition, template_hash,
+    HASH_LABEL, bare_template, condition, set_condition, template_digest, template_hash,
 };
 use crate::controllers::events;
 use crate::controllers::replicaset;
@@ -51,16 +51,37 @@ struct Spec {
     template: Value,
 }
 
+/// What is read of a ReplicaSet, once for each of its states.
+struct Read {
+    spec: Spec,
+    /// Of its template.
+    digest: [u8; 32],
+    status: replicaset::Status,
+}
+
+impl Read {
+    fn of(object: &Object) -> Option<Self> {
+        let mut spec: Spec = object.field("spec")?;
+        Some(Self {
+            digest: template_digest(&spec.template.take()),
+            spec,
+            status: object.status(),
+        })
+    }
+}
+
 impl Set {
-    fn of(object: &Arc<Object>) -> Option<(Self, Value)> {
-        let spec: Spec = object.field("spec")?;
+    /// The ReplicaSet, and the digest of its template.
+    fn of(object: &Arc<Object>) -> Option<(Self, [u8; 32])> {
+        let read = object.fields.read_once(|| Read::of(object));
+        let read = read.as_ref().as_ref()?;
         let set = Self {
             object: Arc::clone(object),
-            replicas: spec.replicas,
-            min_ready_seconds: spec.min_ready_seconds,
-            status: object.status(),
+            replicas: read.spec.replicas,
+            min_ready_seconds: read.spec.min_ready_seconds,
+            status: read.status.clone(),
         };
-        Some((set, spec.template))
+        Some((set, read.digest))
     }
 
     pub(super) fn name(&self) -> &str {
@@ -92,7 +113,7 @@ impl Set {
 
 /// The oldest ReplicaSet of this template, and all others by age.
 pub(super) fn split(objects: &[Arc<Object>], template: &Value) -> (Option<Set>, Vec<Set>) {
-    let wanted = bare_template(template);
+    let wanted = template_digest(template);
     let mut sets: Vec<_> = objects.iter().filter_map(Set::of).collect();
     sets.sort_by(|(one, _), (other, _)| {
         let age = |set: &Set| {
@@ -103,9 +124,7 @@ pub(super) fn split(objects: &[Arc<Object>], template: &Value) -> (Option<Set>, 
         };
         age(one).cmp(&age(other))
     });
-    let place = sets
-        .iter()
-        .position(|(_, template)| bare_template(template) == wanted);
+    let place = sets.iter().position(|(_, digest)| *digest == wanted);
     let new = place.map(|place| sets.remove(place).0);
     (new, sets.into_iter().map(|(set, _)| set).collect())
 }

@@ -52,12 +52,24 @@ pub(super) fn evict(
     }
     let now = cluster.now();
     let mut next = None;
-    for pod in pods_on(cluster, &node.meta.name) {
+    let here = if hard.is_empty() {
+        // Only those that are to leave can be told to stay.
+        let known = leaving.iter().filter_map(|key| cluster.store.get(key));
+        let here = known.filter(|pod| *Facts::of(pod).node == *node.meta.name);
+        here.cloned().collect()
+    } else {
+        pods_on(cluster, &node.meta.name)
+    };
+    for pod in here {
         let key = pod.key(ids::PODS);
         if pod.meta.deletion_timestamp.is_some() {
             continue;
         }
-        let fate = sentence(&pod.spec(), &hard);
+        let fate = if hard.is_empty() {
+            None
+        } else {
+            sentence(&pod.spec(), &hard)
+        };
         let Some(wait) = fate else {
             if leaving.remove(&key) {
                 let message = format!("Cancelling deletion of Pod {}/{}", key.namespace, key.name);
@@ -81,9 +93,6 @@ pub(super) fn evict(
 
 /// How long a pod may stay with these taints; `None` for ever.
 fn sentence(wishes: &Wishes, hard: &[Taint]) -> Option<Duration> {
-    if hard.is_empty() {
-        return None;
-    }
     if !wishes.tolerates(hard, &["NoExecute"]) {
         return Some(Duration::ZERO);
     }
