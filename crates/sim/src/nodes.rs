@@ -177,7 +177,8 @@ impl Cluster {
             name: name.to_owned(),
             uid: node.meta.uid.to_string(),
             ..OwnerReference::default()
-        }];
+        }]
+        .into();
         let owners = lease.meta.owner_references.clone();
         let key = lease.key(ids::LEASES);
         if self.create(ids::LEASES, lease).is_err() {
