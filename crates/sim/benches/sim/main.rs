@@ -5,6 +5,7 @@
     clippy::print_stdout,
     clippy::disallowed_methods,
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     reason = "a bench prints, reads the machine's clock, and ends where its world does not come up"
 )]
 

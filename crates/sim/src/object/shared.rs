@@ -68,6 +68,10 @@ impl<T: Empty> PartialEq for Shared<T> {
     }
 }
 
+#[expect(
+    clippy::into_iter_without_iter,
+    reason = "`iter` is that of what it dereferences to"
+)]
 impl<'all, T> IntoIterator for &'all Shared<T>
 where
     T: Empty,
@@ -110,7 +114,7 @@ mod tests {
         let one: Shared<Vec<u8>> = vec![1].into();
         let mut other: Shared<Vec<u8>> = vec![1].into();
         other.share(&one);
-        assert!(std::ptr::eq(&*one, &*other));
+        assert!(std::ptr::eq(one.as_ptr(), other.as_ptr()));
         assert!(Shared::from(Vec::<u8>::new()).0.is_none());
     }
 }
