@@ -4,7 +4,7 @@
 //! `after_commit_answer_lost`, `before_result` (the hands').
 //!
 //! A test that runs the agent as a program names one in `NIGHTSHIFT_FAILPOINT`, and the program aborts
-//! there. A test that holds the agent in its own process sets a [`Trap`] on the agent's threads: what
+//! there. A test that holds the agent in its own process sets a `Trap` on the agent's threads: what
 //! comes to the place stays there for ever, and the test kills the rest.
 
 #[cfg(feature = "failpoints")]

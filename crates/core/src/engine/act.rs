@@ -187,6 +187,13 @@ impl Turn<'_> {
             }
             Rehearsal::Accepted { .. } | Rehearsal::Local { .. } | Rehearsal::Refused { .. } => {}
         }
+        let age = self.now.duration_since(prepared.snapshot.taken_at);
+        if age > self.engine.policy.snapshot_max_age {
+            // The guard would refuse it for that alone, and a person could only look again.
+            let why = format!("the rehearsal took so long that the look is {age:#} old");
+            self.replan(&id, &why);
+            return;
+        }
         let engine = &*self.engine;
         if guard::circuit::enough_are_out(&engine.history, &engine.policy, self.now) {
             self.queue(&id);

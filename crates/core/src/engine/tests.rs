@@ -300,6 +300,17 @@ fn a_bad_image_is_rolled_back_and_verified() {
 }
 
 #[test]
+fn a_rehearsal_that_took_too_long_leads_to_a_new_look_and_not_to_a_person() {
+    let late = |now: Timestamp| bad_image(now - SignedDuration::from_secs(40));
+    let mut story = Driver::new(Autonomy::Auto, late);
+    story.hear("cart-2-a");
+    assert_eq!(story.last().phase, Phase::Preparing, "{:?}", story.last());
+    story.world.look = bad_image;
+    story.pass(20);
+    assert_eq!(story.count(EntryKind::Intent), 1);
+}
+
+#[test]
 fn recommend_writes_nothing_and_waits_with_the_action_it_would_take() {
     let mut story = Driver::new(Autonomy::Recommend, bad_image);
     story.hear("cart-2-a");
