@@ -1,7 +1,9 @@
 //! What was done before: the facts that counts, budgets, breaker and "cordoned by us" rest on.
 //! Rebuilt from the record at start.
 
+use crate::diagnose::FaultClass;
 use crate::ids::{IncidentId, PermitId, Uid};
+use crate::incident::{Incident, Outcome};
 use crate::plan::{Action, Step};
 use crate::policy::Policy;
 use crate::world::ObjectRef;
@@ -96,8 +98,18 @@ impl History {
         })
     }
 
-    /// Remembers an incident that was an OOM kill and is over.
-    pub fn record_oom_kill(&mut self, owner: &ObjectRef, at: Timestamp) {
+    /// Remembers of a closed incident what later ones rest on: that it was an OOM kill. One that was
+    /// merged goes on in another.
+    pub fn record_closed(&mut self, incident: &Incident) {
+        let is_oom_kill = incident.fingerprint.class == FaultClass::OomKilled;
+        let goes_on = matches!(incident.outcome, Some(Outcome::Merged(_)));
+        if let Some(at) = incident.closed_at.filter(|_| is_oom_kill && !goes_on) {
+            self.record_oom_kill(&incident.owner, at);
+        }
+    }
+
+    /// Remembers that an incident of the owner was an OOM kill and ended then.
+    pub(crate) fn record_oom_kill(&mut self, owner: &ObjectRef, at: Timestamp) {
         let newest = self.oom_kills.entry(owner.to_string()).or_insert(at);
         *newest = at.max(*newest);
         keep_newest(&mut self.oom_kills, MAX_OOM_KILLS);

@@ -96,20 +96,13 @@ pub enum NoInverse {
     #[error("{0} is gone or was not seen")]
     Unseen(ObjectRef),
     /// Somebody changed the fields since: a person has to see both changes.
-    #[error(
-        "the fields of {target} no longer hold what was written{}",
-        also(shown.as_deref())
-    )]
+    #[error("the fields of {target} no longer hold what was written{shown}")]
     Changed {
         /// The object.
         target: ObjectRef,
-        /// What it has now.
-        shown: Option<String>,
+        /// What it has now, as [`Action::shown`] says it.
+        shown: String,
     },
-}
-
-fn also(shown: Option<&str>) -> String {
-    shown.map_or_else(String::new, |shown| format!(": {shown}"))
 }
 
 impl Step {
@@ -553,7 +546,7 @@ mod tests {
         );
         let changed = NoInverse::Changed {
             target: step.target.clone(),
-            shown: None,
+            shown: String::new(),
         };
         assert_eq!(inverse(&step, &snapshot), Err(changed));
         let rolled = cart().revision(3).image("img.test/cart:1").snapshot();

@@ -50,7 +50,6 @@ impl Live {
         }
         if basis(&step.action, &self.object) != step.basis {
             let shown = step.action.shown(&self.object);
-            let shown = shown.map_or_else(String::new, |shown| format!(": {shown}"));
             return Err(Halt::Stale(format!(
                 "{target} changed since the step was planned{shown}"
             )));

@@ -338,15 +338,19 @@ fn a_waiting_incident_is_closed_by_fresh_healthy_looks_alone() {
     assert_eq!(story.last().outcome, Some(Outcome::Recovered));
 }
 
+/// Two nodes, of which `node1` says nothing.
+fn lost_node(now: Timestamp) -> testkit::World {
+    testkit::world(&now.to_string())
+        .node("node2")
+        .node("node1")
+        .condition("Ready", "Unknown", "NodeStatusUnknown", 120)
+        .event("NodeNotReady", "Node node1 status is now: NodeNotReady")
+}
+
 #[test]
 fn a_node_that_is_well_again_is_looked_at_once_more_for_its_cordon() {
     fn lost(now: Timestamp) -> Snapshot {
-        testkit::world(&now.to_string())
-            .node("node2")
-            .node("node1")
-            .condition("Ready", "Unknown", "NodeStatusUnknown", 120)
-            .event("NodeNotReady", "Node node1 status is now: NodeNotReady")
-            .snapshot()
+        lost_node(now).snapshot()
     }
     fn back(now: Timestamp) -> Snapshot {
         let world = testkit::world(&now.to_string()).node("node1");
@@ -367,11 +371,7 @@ fn a_node_that_is_well_again_is_looked_at_once_more_for_its_cordon() {
 #[test]
 fn a_drain_is_asked_for_at_once_though_the_logs_on_a_lost_node_cannot_be_read() {
     fn lost(now: Timestamp) -> Snapshot {
-        testkit::world(&now.to_string())
-            .node("node2")
-            .node("node1")
-            .condition("Ready", "Unknown", "NodeStatusUnknown", 120)
-            .event("NodeNotReady", "Node node1 status is now: NodeNotReady")
+        lost_node(now)
             .deployment("demo", "cart")
             .revision(1)
             .pod("cart-1-a")

@@ -1,7 +1,6 @@
 //! One call of [`Engine::handle`]: the engine, the time, and the decision as it grows.
 
 use super::{Decision, Effect, Engine, LookId, Looking, limits};
-use crate::diagnose::FaultClass;
 use crate::ids::IncidentId;
 use crate::incident::{Event, Incident, Outcome, Phase};
 use crate::record::{Entry, EntryKind, Notice, NoticeKind};
@@ -195,13 +194,7 @@ impl<'e> Turn<'e> {
                 .wake(id, later(now, limits::RETRY_AFTER));
         }
         if let Some(incident) = self.engine.open.remove(id) {
-            if let (FaultClass::OomKilled, false) = (
-                incident.fingerprint.class,
-                matches!(outcome, Outcome::Merged(_)),
-            ) {
-                let history = &mut self.engine.history;
-                history.record_oom_kill(&incident.owner, now);
-            }
+            self.engine.history.record_closed(&incident);
             self.ended.insert(id.clone(), incident.clone());
             self.engine.closed.push_back(incident);
             if self.engine.closed.len() > limits::CLOSED_INCIDENTS {

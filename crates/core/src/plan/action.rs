@@ -173,10 +173,10 @@ impl Action {
         }
     }
 
-    /// What `target` has now where the action writes, in words; `None` where there are no few words
-    /// for it.
-    pub fn shown(&self, target: &Object) -> Option<String> {
-        match self {
+    /// What `target` has now where the action writes, to be appended to a sentence
+    /// (`: app has image img.test/app:1 now`); empty where there are no few words for it.
+    pub fn shown(&self, target: &Object) -> String {
+        let shown = match self {
             Self::SetImage { container, .. } => set_image::shown(container, target),
             Self::SetMemory { container, .. } => set_memory::shown(container, target),
             Self::RollBack { .. }
@@ -184,7 +184,8 @@ impl Action {
             | Self::Evict
             | Self::Cordon
             | Self::Uncordon => None,
-        }
+        };
+        shown.map_or_else(String::new, |shown| format!(": {shown}"))
     }
 
     /// Whether `target` still holds the values that the action changes from, as far as the object

@@ -12,15 +12,10 @@ pub(super) const CARD: Card = Card {
 };
 
 pub(super) fn describe(object: &str, container: &str, limit: &MemoryChange) -> String {
-    let show = |quantity: &Option<Quantity>| {
-        quantity
-            .as_ref()
-            .map_or_else(|| "unset".to_owned(), ToString::to_string)
-    };
     format!(
         "{object}/{container}:{}→{}",
-        show(&limit.from),
-        show(&limit.to)
+        words(limit.from.as_ref()),
+        words(limit.to.as_ref())
     )
 }
 
@@ -52,13 +47,10 @@ pub(super) fn facts(name: &str, target: &Object) -> Option<Value> {
 pub(super) fn shown(name: &str, target: &Object) -> Option<String> {
     let workload = template::workload(target)?;
     let (limit, request) = memory(container(workload, name)?);
-    let show = |quantity: Option<&Quantity>| {
-        quantity.map_or_else(|| "unset".to_owned(), ToString::to_string)
-    };
     Some(format!(
         "{name} has memory limit {} and request {} now",
-        show(limit),
-        show(request)
+        words(limit),
+        words(request)
     ))
 }
 
@@ -72,6 +64,10 @@ pub(super) fn still_from(
         .and_then(|workload| container(workload, name))
         .map(memory);
     now == Some((limit.from.as_ref(), request.from.as_ref()))
+}
+
+fn words(quantity: Option<&Quantity>) -> String {
+    quantity.map_or_else(|| "unset".to_owned(), ToString::to_string)
 }
 
 fn memory(container: &Container) -> (Option<&Quantity>, Option<&Quantity>) {

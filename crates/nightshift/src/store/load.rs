@@ -8,7 +8,7 @@ use nightshift_core::diagnose::FaultClass;
 use nightshift_core::engine::Checkpoint;
 use nightshift_core::history::{Act, History, MAX_ACTS, MAX_OOM_KILLS};
 use nightshift_core::ids::{ClusterUid, Digest, IncidentId, PermitId, Uid};
-use nightshift_core::incident::{Incident, Outcome, Phase};
+use nightshift_core::incident::{Incident, Phase};
 use nightshift_core::record::{Entry, EntryKind};
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, QueryBuilder};
@@ -116,10 +116,7 @@ impl Store {
             ..History::default()
         };
         for incident in self.oom_kills(cluster, since).await? {
-            let is_one = !matches!(incident.outcome, Some(Outcome::Merged(_)));
-            if let Some(at) = incident.closed_at.filter(|_| is_one) {
-                history.record_oom_kill(&incident.owner, at);
-            }
+            history.record_closed(&incident);
         }
         Ok(Checkpoint {
             cluster: cluster.clone(),

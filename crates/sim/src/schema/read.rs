@@ -187,30 +187,38 @@ impl Seed<'_, '_> {
         }
     }
 
+    /// The value of one entry; `again`: its key was there before.
+    fn entry<'de, A: MapAccess<'de>>(
+        &mut self,
+        entries: &mut A,
+        kind: &Type,
+        place: &Place<'_>,
+        again: bool,
+    ) -> Result<Value, A::Error> {
+        let found = &mut *self.found;
+        let value = entries.next_value_seed(Seed { kind, place, found })?;
+        if again {
+            self.found.strict("duplicate", place);
+        }
+        Ok(value)
+    }
+
     /// The values of a map, or of an object of which nothing is known.
     fn values<'de, A: MapAccess<'de>>(
-        self,
+        mut self,
         mut entries: A,
         kind: &Type,
     ) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
             let place = self.place.then(Step::Key(&key));
-            let seed = Seed {
-                kind,
-                place: &place,
-                found: &mut *self.found,
-            };
-            let value = entries.next_value_seed(seed)?;
-            if map.contains_key(&key) {
-                self.found.strict("duplicate", &place);
-            }
+            let value = self.entry(&mut entries, kind, &place, map.contains_key(&key))?;
             map.insert(key, some(value, kind));
         }
         Ok(Value::Object(map))
     }
 
-    fn fields<'de, A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+    fn fields<'de, A: MapAccess<'de>>(mut self, mut entries: A) -> Result<Value, A::Error> {
         let schema = self.kind.schema();
         let open = *self.kind == Type::Custom;
         let name = schema.info().map_or("", |info| info.name);
@@ -227,15 +235,7 @@ impl Seed<'_, '_> {
                     continue;
                 }
             };
-            let seed = Seed {
-                kind,
-                place: &place,
-                found: &mut *self.found,
-            };
-            let value = entries.next_value_seed(seed)?;
-            if map.contains_key(&key) {
-                self.found.strict("duplicate", &place);
-            }
+            let value = self.entry(&mut entries, kind, &place, map.contains_key(&key))?;
             map.insert(key, value);
         }
         map.retain(|_, value| !value.is_null());

@@ -4,7 +4,8 @@ use super::{Gate, Ruled, ask, deny, pass};
 use crate::guard::Scene;
 use crate::guard::scene::{ends_pod, sources_of, writes_template};
 use crate::plan::Action;
-use crate::world::{Pod, PodDisruptionBudget, Source};
+use crate::world::{ObjectRef, Pod, PodDisruptionBudget, Source};
+use std::sync::Arc;
 
 pub(super) struct Budgets;
 
@@ -62,14 +63,21 @@ fn rollout(scene: &Scene<'_>) -> Ruled {
         return pass("its rollout keeps to the workload's own strategy");
     }
     let top = workload.reference();
-    let ready = scene.snapshot.pods_of(&top);
-    let ready = ready.filter(|pod| pod.metadata.deletion_timestamp.is_none() && pod.is_ready());
-    match ready.count() {
+    match ready_pods(scene, &top).count() {
         0 => pass("its strategy is Recreate, and no pod of it is ready"),
         some => ask(format!(
             "the strategy of {top} is Recreate: its {some} ready pods would end at once"
         )),
     }
+}
+
+/// The owner's pods that are ready and stay.
+fn ready_pods<'s>(
+    scene: &'s Scene<'_>,
+    owner: &'s ObjectRef,
+) -> impl Iterator<Item = &'s Arc<Pod>> {
+    let pods = scene.snapshot.pods_of(owner);
+    pods.filter(|pod| pod.metadata.deletion_timestamp.is_none() && pod.is_ready())
 }
 
 /// `None` selects nothing, an empty selector everything (policy/v1).
@@ -105,12 +113,8 @@ fn without_budget(scene: &Scene<'_>, pod: &Pod) -> Ruled {
         return pass("no budget protects the pod, and it is not ready");
     }
     let top = scene.snapshot.topmost_owner(&scene.step.target);
-    let ready = scene.snapshot.pods_of(&top).filter(|other| {
-        other.metadata.uid != pod.metadata.uid
-            && other.metadata.deletion_timestamp.is_none()
-            && other.is_ready()
-    });
-    match ready.count() {
+    let others = ready_pods(scene, &top).filter(|other| other.metadata.uid != pod.metadata.uid);
+    match others.count() {
         0 => ask(format!("it is the only ready pod of {top}")),
         others => pass(format!(
             "no budget protects the pod, and {others} others are ready"
