@@ -65,6 +65,65 @@ func TestAStalledStreamStaysOpenAndSilent(t *testing.T) {
 	<-lines("/api/v1/pods?watch=true")
 }
 
+func TestTheAnswerToAWriteIsHeldBackUntilItFlows(t *testing.T) {
+	arrived := make(chan string, 10)
+	s := newSilence(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		arrived <- r.Method
+		w.WriteHeader(http.StatusOK)
+	}))
+	server := httptest.NewServer(s)
+	defer server.Close()
+	answered := func(method, path string) chan string {
+		found := make(chan string, 1)
+		question, _ := http.NewRequestWithContext(t.Context(), method, server.URL+path, nil)
+		go func() {
+			if answer, err := http.DefaultClient.Do(question); err == nil {
+				answer.Body.Close()
+				found <- answer.Status
+			}
+		}()
+		return found
+	}
+	s.hold("pods")
+	held := answered(http.MethodDelete, "/api/v1/namespaces/a/pods/b")
+	<-arrived
+	quiet(t, held)
+	<-answered(http.MethodGet, "/api/v1/namespaces/a/pods/b")
+	<-answered(http.MethodDelete, "/api/v1/namespaces/a/pods/b?dryRun=All")
+	<-answered(http.MethodDelete, "/api/v1/namespaces/a/services/b")
+	s.flow()
+	<-held
+	<-answered(http.MethodDelete, "/api/v1/namespaces/a/pods/b")
+}
+
+func TestTheDateIsAhead(t *testing.T) {
+	s := newSilence(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusOK)
+	}))
+	server := httptest.NewServer(s)
+	defer server.Close()
+	ahead := func() time.Duration {
+		answer, err := http.Get(server.URL + "/version")
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		date, err := http.ParseTime(answer.Header.Get("Date"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return time.Until(date)
+	}
+	s.date(time.Hour)
+	if got := ahead(); got < 59*time.Minute {
+		t.Errorf("ahead by %s", got)
+	}
+	s.flow()
+	if got := ahead(); got > time.Minute {
+		t.Errorf("still ahead by %s", got)
+	}
+}
+
 // drained takes what was under way already.
 func drained(found chan string) chan string {
 	time.Sleep(30 * time.Millisecond)

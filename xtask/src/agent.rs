@@ -148,6 +148,16 @@ impl<'l> Agent<'l> {
         self.lab.stop_program(UNIT)
     }
 
+    /// Sends it SIGTERM, as Kubernetes does, and does not wait.
+    pub fn ask_to_end(&self) -> Result<()> {
+        self.lab.ask_to_end(UNIT)
+    }
+
+    /// Waits until it has ended by itself; its exit code.
+    pub fn exit_code(&self, limit: Duration) -> Result<i32> {
+        self.lab.exit_code(UNIT, limit)
+    }
+
     /// Whether its process is alive.
     pub fn is_alive(&self) -> bool {
         self.process().is_some()

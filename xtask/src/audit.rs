@@ -74,9 +74,18 @@ const NO_WRITES: [&str; 5] = [
 
 /// All writes of a user since a byte of the log, in order.
 pub fn writes_of(user: &str, log: &Path, since: u64) -> Result<Vec<Write>> {
+    Ok(writes_in(user, &tail(log, since)?))
+}
+
+/// How often a user listed a resource in all namespaces, since a byte of the log.
+pub fn lists_of(user: &str, resource: &str, log: &Path, since: u64) -> Result<usize> {
+    Ok(lists_in(user, resource, &tail(log, since)?))
+}
+
+fn tail(log: &Path, since: u64) -> Result<String> {
     let text = std::fs::read(log).with_context(|| format!("cannot read {}", log.display()))?;
     let tail = text.get(usize::try_from(since)?..).unwrap_or_default();
-    Ok(writes_in(user, &String::from_utf8_lossy(tail)))
+    Ok(String::from_utf8_lossy(tail).into_owned())
 }
 
 /// How long the log is now: a mark for [`writes_of`].
@@ -86,12 +95,26 @@ pub fn mark(log: &Path) -> Result<u64> {
         .len())
 }
 
-fn writes_in(user: &str, log: &str) -> Vec<Write> {
+/// What a user asked and was answered in full.
+fn asked(user: &str, log: &str) -> impl Iterator<Item = Event> {
     let events = log
         .lines()
         .filter_map(|line| serde_json::from_str::<Event>(line).ok());
-    events
-        .filter(|e| e.stage == "ResponseComplete" && e.user.username == user)
+    events.filter(move |e| e.stage == "ResponseComplete" && e.user.username == user)
+}
+
+fn lists_in(user: &str, resource: &str, log: &str) -> usize {
+    let whole = |e: &Event| {
+        let object = &e.object_ref;
+        e.verb == "list" && object.resource == resource && object.namespace.is_empty()
+    };
+    asked(user, log)
+        .filter(|e| whole(e) && e.response_status.code == 200)
+        .count()
+}
+
+fn writes_in(user: &str, log: &str) -> Vec<Write> {
+    asked(user, log)
         .filter(|e| !["get", "list", "watch"].contains(&e.verb.as_str()))
         .filter(|e| !NO_WRITES.contains(&e.object_ref.resource.as_str()))
         .filter(|e| !e.request_uri.contains("dryRun=All"))
@@ -163,6 +186,27 @@ mod tests {
             ("patch", "deployments")
         );
         assert!(writes[0].is_done());
+    }
+
+    #[test]
+    fn a_list_of_all_namespaces_is_told_from_a_watch_and_from_that_of_one() {
+        let list = |verb: &str, namespace: &str, code: u16| {
+            serde_json::json!({
+                "stage": "ResponseComplete", "verb": verb, "requestURI": "/api/v1/pods?limit=500",
+                "user": {"username": "agent"}, "responseStatus": {"code": code},
+                "objectRef": {"resource": "pods", "namespace": namespace},
+            })
+            .to_string()
+        };
+        let log = [
+            list("list", "", 200),
+            list("list", "", 410),
+            list("list", "demo", 200),
+            list("watch", "", 200),
+        ]
+        .join("\n");
+        assert_eq!(lists_in("agent", "pods", &log), 1);
+        assert_eq!(lists_in("agent", "nodes", &log), 0);
     }
 
     /// The simulator's lines have the same fields: `demo::judge` of the agent's crate checks that.

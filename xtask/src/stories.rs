@@ -3,11 +3,15 @@
 mod alert;
 mod breaker;
 mod bystanders;
+mod clock;
 mod crash_points;
+mod gap;
 mod known_good;
+mod ordered;
 mod outage;
 mod runbooks;
 mod silence;
+mod stopping;
 
 use anyhow::Result;
 
@@ -36,6 +40,10 @@ fn all() -> Vec<Story> {
         outage::STORIES,
         silence::STORIES,
         crash_points::STORIES,
+        ordered::STORIES,
+        stopping::STORIES,
+        gap::STORIES,
+        clock::STORIES,
     ]
     .into_iter()
     .flatten()

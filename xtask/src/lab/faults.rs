@@ -49,6 +49,16 @@ impl Lab {
         self.units().stop(unit, PATIENCE)
     }
 
+    /// Asks any program of the lab to end, as Kubernetes asks a container, and does not wait.
+    pub fn ask_to_end(&self, unit: &str) -> Result<()> {
+        self.units().signal(unit, Signal::TERM)
+    }
+
+    /// Waits until a program that this very process started has ended by itself; its exit code.
+    pub fn exit_code(&self, unit: &str, limit: Duration) -> Result<i32> {
+        self.units().exit_code(unit, limit)
+    }
+
     /// Starts a program that was ended, as it was started before.
     pub fn restart_program(&self, unit: &str) -> Result<()> {
         self.units().restart(unit).map(drop)

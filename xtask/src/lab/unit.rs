@@ -71,7 +71,12 @@ impl Units {
             started: stat(pid).map_or(0, |(_, started)| started),
         };
         // Collects the exit status, so that an ended program does not stay as a zombie.
-        std::thread::spawn(move || child.wait());
+        let left = self.exit_file(&unit.name, process);
+        std::thread::spawn(move || {
+            let code = child.wait().ok().and_then(|status| status.code());
+            // None: a signal ended it. Whoever waits for a code says so.
+            code.map(|code| fs::write(left, code.to_string()))
+        });
         let entry = Entry {
             unit: unit.clone(),
             process,
@@ -142,6 +147,20 @@ impl Units {
         Ok(())
     }
 
+    /// Waits for a unit that was started by this very program to end by itself; its exit code.
+    pub(crate) fn exit_code(&self, name: &str, limit: Duration) -> Result<i32> {
+        let process = self.process(name)?;
+        let left = self.exit_file(name, process);
+        let code = until(&format!("{name} to end with a code"), limit, || {
+            let code = fs::read_to_string(&left).unwrap_or_default();
+            Ok(code.parse().map_err(|_| match process.ended() {
+                Ok(()) => "it has ended, by a signal".to_owned(),
+                Err(state) => state,
+            }))
+        });
+        code.with_context(|| format!("the end of its log:\n{}", self.tail(name)))
+    }
+
     /// Every unit's name and whether it runs, by name.
     pub(crate) fn list(&self) -> Vec<(String, Process, bool)> {
         let Ok(entries) = fs::read_dir(&self.folder) else {
@@ -175,6 +194,11 @@ impl Units {
 
     fn entry(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}.json"))
+    }
+
+    /// Where the exit code of a process is left.
+    fn exit_file(&self, name: &str, process: Process) -> PathBuf {
+        self.folder.join(format!("{name}-{}.exit", process.pid))
     }
 
     fn read(&self, name: &str) -> Result<Entry> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
+use super::ordered::Ordered;
 use super::{Story, tag};
 use crate::agent::{Agent, Settings};
 use crate::faults::Stage;
@@ -102,29 +103,7 @@ fn two_budgets(lab: &Lab, settings: Settings) -> Result<()> {
     let agent = Agent::start(lab, settings)?;
     let stage = Stage::new(lab, "budgets", &tag())?;
     let (namespace, name) = (&stage.namespace, &stage.name);
-    let set = json!({
-        "apiVersion": "apps/v1", "kind": "StatefulSet",
-        "metadata": { "name": name, "namespace": namespace },
-        "spec": {
-            "replicas": 2, "serviceName": name, "selector": { "matchLabels": { "app": name } },
-            "template": {
-                "metadata": { "labels": { "app": name } },
-                "spec": { "terminationGracePeriodSeconds": 1, "containers": [
-                    { "name": "app", "image": "img.test/app:1", "command": ["/app", "serve"] },
-                ]},
-            },
-        },
-    });
-    lab.apply(&set.to_string())?;
-    let path = format!("/apis/apps/v1/namespaces/{namespace}/statefulsets/{name}");
-    until("both pods to be ready", Duration::from_secs(60), || {
-        let status = lab.get(&path)?["status"].clone();
-        Ok(if status["readyReplicas"] == 2 {
-            Ok(())
-        } else {
-            Err(status.to_string())
-        })
-    })?;
+    let set = Ordered::roll_out(&stage, 2)?;
     for budget in ["one", "two"] {
         let budget = json!({
             "apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
@@ -133,17 +112,7 @@ fn two_budgets(lab: &Lab, settings: Settings) -> Result<()> {
         });
         lab.apply(&budget.to_string())?;
     }
-    let patch = r#"[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"img.test/app:nowhere"}]"#;
-    lab.kubectl(&[
-        "-n",
-        namespace,
-        "patch",
-        "statefulset",
-        name,
-        "--type=json",
-        "-p",
-        patch,
-    ])?;
+    set.break_image()?;
     let waiting = agent.await_incident(name, &["waiting"], Duration::from_secs(120));
     std::thread::sleep(Duration::from_secs(3));
     let writes = stage.writes()?;

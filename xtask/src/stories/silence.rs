@@ -72,7 +72,8 @@ fn each_goes_silent(lab: &Lab, sources: &[(&str, &str)]) -> Result<()> {
     stage.remove()
 }
 
-fn await_blind(lab: &Lab, source: &str, blind: bool) -> Result<()> {
+/// Waits until the agent says so of a source in its metrics.
+pub(super) fn await_blind(lab: &Lab, source: &str, blind: bool) -> Result<()> {
     let line = format!(
         "nightshift_source_blind{{source=\"{source}\"}} {}",
         u8::from(blind)

@@ -75,7 +75,7 @@ impl Write {
 
     /// One that was carried out.
     #[cfg(test)]
-    fn done(verb: &str, resource: &str, name: &str) -> Self {
+    pub(super) fn done(verb: &str, resource: &str, name: &str) -> Self {
         Self {
             verb: verb.to_owned(),
             resource: resource.to_owned(),
@@ -127,6 +127,25 @@ fn write(user: &str, event: &Value) -> Option<Write> {
             .and_then(Value::as_u64)
             .unwrap_or(0),
     })
+}
+
+/// How often a user listed a resource in all namespaces and was answered.
+#[cfg(test)]
+pub(super) fn lists_of<'l>(
+    user: &str,
+    resource: &str,
+    lines: impl Iterator<Item = &'l str>,
+) -> usize {
+    let events = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let is_whole = |event: &Value| {
+        text(event, "/stage") == "ResponseComplete"
+            && text(event, "/user/username") == user
+            && text(event, "/verb") == "list"
+            && text(event, "/objectRef/resource") == resource
+            && text(event, "/objectRef/namespace").is_empty()
+            && event.pointer("/responseStatus/code") == Some(&200.into())
+    };
+    events.filter(is_whole).count()
 }
 
 /// `Err` says what is not as it should be.

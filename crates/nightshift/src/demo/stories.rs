@@ -4,11 +4,15 @@
 mod alert;
 mod breaker;
 mod bystanders;
+mod clock;
 mod crash_points;
+mod gap;
 mod known_good;
 mod nodes;
+mod ordered;
 mod outage;
 mod road;
 mod runbooks;
 mod silence;
 mod stage;
+mod stopping;

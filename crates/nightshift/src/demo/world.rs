@@ -8,6 +8,8 @@
 
 use super::door::Door;
 use super::faults::{Deed, SHOP, Target};
+#[cfg(test)]
+use super::judge::lists_of;
 use super::judge::{Write, writes_of};
 use super::shop::{self, ShopError};
 use http::HeaderValue;
@@ -128,6 +130,13 @@ impl World {
     pub(super) fn writes_since(&self, mark: u64) -> Vec<Write> {
         self.server
             .with(|cluster| writes_of(AGENT_USER, cluster.audit.since(mark)))
+    }
+
+    /// How often the agent listed a resource in all namespaces, after so many audit lines.
+    #[cfg(test)]
+    pub(super) fn lists_since(&self, mark: u64, resource: &str) -> usize {
+        self.server
+            .with(|cluster| lists_of(AGENT_USER, resource, cluster.audit.since(mark)))
     }
 
     /// An object.

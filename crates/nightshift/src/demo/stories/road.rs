@@ -1,10 +1,13 @@
-//! The road from the agent to the API server, which can be cut.
+//! The road from the agent to the API server, which can be cut, and on which answers can be changed.
 
 use super::super::door::Door;
 use axum::body::{Body, Bytes, HttpBody};
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
-use http::{Request, Response};
+use http::header::DATE;
+use http::{HeaderValue, Method, Request, Response};
+use jiff::SignedDuration;
+use jiff::fmt::rfc2822::{DateTimeParser, DateTimePrinter};
 use std::error::Error;
 use std::task::{Context, Poll};
 use tokio::sync::watch;
@@ -20,6 +23,10 @@ pub(super) enum Way {
     Silent,
     /// The same for one resource.
     Mute(&'static str),
+    /// Writes to that resource arrive, and their answers wait for another way.
+    Held(&'static str),
+    /// The `Date` header of every answer is so far ahead of the server's clock.
+    Ahead(SignedDuration),
 }
 
 impl Way {
@@ -27,8 +34,30 @@ impl Way {
         match self {
             Self::Silent => true,
             Self::Mute(muted) => muted == resource,
-            Self::Open | Self::Away => false,
+            Self::Open | Self::Away | Self::Held(_) | Self::Ahead(_) => false,
         }
+    }
+}
+
+/// What an answer on the road is to.
+#[derive(Clone, Debug)]
+struct Asked {
+    resource: String,
+    /// Neither a read nor a rehearsal.
+    is_write: bool,
+}
+
+impl Asked {
+    fn of<B>(request: &Request<B>) -> Self {
+        let is_rehearsal = request.uri().query().unwrap_or("").contains("dryRun");
+        Self {
+            resource: resource(request.uri().path()).to_owned(),
+            is_write: request.method() != Method::GET && !is_rehearsal,
+        }
+    }
+
+    fn is_held_on(&self, way: Way) -> bool {
+        self.is_write && matches!(way, Way::Held(held) if held == self.resource)
     }
 }
 
@@ -52,20 +81,35 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let resource = resource(request.uri().path()).to_owned();
+        let asked = Asked::of(&request);
         let way = *self.way.borrow();
         let mut road = self.clone();
         Box::pin(async move {
             if way == Way::Away {
                 return Err("connection refused".into());
             }
-            if way.silences(&resource) {
+            if way.silences(&asked.resource) {
                 std::future::pending::<()>().await;
             }
-            let answer = road.door.call(request).await?;
-            Ok(answer.map(|body| road.until_cut(body, resource)))
+            let mut answer = road.door.call(request).await?;
+            let mut held = road.way.clone();
+            // No error comes that matters: without its sender nobody waits for the answer either.
+            drop(held.wait_for(|way| !asked.is_held_on(*way)).await);
+            if let Way::Ahead(by) = way {
+                put_ahead(&mut answer, by);
+            }
+            Ok(answer.map(|body| road.until_cut(body, asked.resource)))
         })
     }
+}
+
+/// A clock of the server's that is wrong.
+fn put_ahead(answer: &mut Response<Body>, by: SignedDuration) {
+    let date = answer.headers().get(DATE).unwrap();
+    let date = DateTimeParser::new().parse_timestamp(date).unwrap() + by;
+    let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&date);
+    let date = HeaderValue::try_from(date.unwrap()).unwrap();
+    answer.headers_mut().insert(DATE, date);
 }
 
 impl Road {
@@ -115,4 +159,22 @@ fn a_path_is_about_one_resource() {
         "deployments"
     );
     assert_eq!(resource("/version"), "");
+}
+
+#[test]
+fn only_a_real_write_to_the_held_resource_waits() {
+    let held = |method: &str, path: &str| {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .body(())
+            .unwrap();
+        Asked::of(&request).is_held_on(Way::Held("pods"))
+    };
+    let pod = "/api/v1/namespaces/shop/pods/cart-x";
+    assert!(held("DELETE", pod));
+    assert!(held("POST", &format!("{pod}/eviction")));
+    assert!(!held("GET", pod));
+    assert!(!held("DELETE", &format!("{pod}?dryRun=All")));
+    assert!(!held("DELETE", "/api/v1/namespaces/shop/services/cart"));
 }

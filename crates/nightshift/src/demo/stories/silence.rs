@@ -65,7 +65,8 @@ async fn each_goes_silent(sources: &[(&'static str, Source)]) {
     stage.end().await;
 }
 
-async fn await_sight(stage: &Stage, source: Source, sees: bool) {
+/// Waits until the agent sees a source, or does not see it.
+pub(super) async fn await_sight(stage: &Stage, source: Source, sees: bool) {
     let what = format!("{source:?} seen: {sees}");
     let look = async || {
         let sources = stage.sources();

@@ -128,6 +128,21 @@ impl Stage {
         }
     }
 
+    /// SIGTERM: it is told to stop, and nobody waits.
+    pub(super) fn ask_to_end(&self) {
+        self.agent().stop.cancel();
+    }
+
+    /// Waits until it has ended by itself.
+    pub(super) async fn ended(&mut self) {
+        let agent = self.agent.take().unwrap();
+        let ended = within(&*self.clock, PATIENCE, agent.ended).await;
+        ended.unwrap().unwrap().unwrap();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+
     pub(super) async fn end(mut self) {
         if let Some(agent) = self.agent.take() {
             agent.stop().await.unwrap();
@@ -206,6 +221,11 @@ impl Stage {
     /// Every write of the agent.
     pub(super) fn writes(&self) -> Vec<Write> {
         self.world.writes_since(0)
+    }
+
+    /// How often the agent listed a resource in all namespaces, after so many audit lines.
+    pub(super) fn lists_since(&self, mark: u64, resource: &str) -> usize {
+        self.world.lists_since(mark, resource)
     }
 
     fn agent(&self) -> &Agent {

@@ -1,5 +1,6 @@
-//! A small server between the agent and the API server that goes silent on demand: connections
-//! stay open and nothing comes, as behind a firewall that has forgotten them.
+//! A small server between the agent and the API server that does something to the answers on
+//! demand: silence on connections that stay open, as behind a firewall that has forgotten them;
+//! writes whose answers wait; a clock that is wrong.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -53,7 +54,29 @@ impl Lab {
         self.post(&url, &Value::Null).map(drop)
     }
 
-    /// Lets new requests through again. A stream that was silenced stays silent.
+    /// Writes to a resource arrive at the API server, and their answers wait until [`Lab::flow`].
+    pub fn hold_answers(&self, resource: &str) -> Result<()> {
+        self.post(
+            &format!("{PROXY}/lab/hold?resource={resource}"),
+            &Value::Null,
+        )
+        .map(drop)
+    }
+
+    /// The API server's `Date` header is so far ahead of its clock, until [`Lab::flow`].
+    pub fn set_date_ahead(&self, ahead: Duration) -> Result<()> {
+        let url = format!("{PROXY}/lab/date?ahead={}s", ahead.as_secs());
+        self.post(&url, &Value::Null).map(drop)
+    }
+
+    /// Ends the server: its connections break off and new ones are refused. The API server itself is
+    /// there for everybody else.
+    pub fn stop_proxy(&self) -> Result<()> {
+        self.stop_program(UNIT)
+    }
+
+    /// Ends all of it: answers that were held go out, new requests go through, the date is right. A
+    /// stream that was silenced stays silent.
     pub fn flow(&self) -> Result<()> {
         self.post(&format!("{PROXY}/lab/flow"), &Value::Null)
             .map(drop)
