@@ -16,6 +16,7 @@ pub(crate) use program::{image_environment, of_program};
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
 /// The annotation with the behaviours of a pod's containers.
 pub const ANNOTATION: &str = "sim.nightshift.dev/behaviour";
@@ -168,6 +169,12 @@ pub struct ProbeFault {
 }
 
 impl Behaviour {
+    /// It runs for ever and is well: what most containers do, kept once for all of them.
+    pub(crate) fn healthy() -> Arc<Self> {
+        static HEALTHY: LazyLock<Arc<Behaviour>> = LazyLock::new(Arc::default);
+        Arc::clone(&HEALTHY)
+    }
+
     /// Reads the annotation: behaviours by container name.
     pub fn parse_all(text: &str) -> Result<BTreeMap<String, Self>, String> {
         serde_saphyr::from_str(text).map_err(|error| format!("bad {ANNOTATION}: {error}"))

@@ -3,7 +3,7 @@
 use crate::api::Trail;
 use crate::auth::{self, Tokens, User};
 use crate::controllers::{self, Controller};
-use crate::events::Recorder;
+use crate::events::{Recorder, passed};
 use crate::kubelet::machines::Machines;
 use crate::object::Key;
 use crate::resources::Resources;
@@ -21,6 +21,14 @@ const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 /// How many pieces of work one [`Cluster::advance`] does before it gives the machine back: a
 /// controller that wakes itself without end must not hang the process.
 pub const MAX_WORK: usize = 5_000_000;
+
+/// So old are the changes at least that are forgotten, and so often some are
+/// (`--etcd-compaction-interval`).
+const COMPACTION: Duration = Duration::from_mins(5);
+
+/// So many changes are kept however old they are: a watch on a small cluster survives hours that
+/// pass at once.
+const KEPT_CHANGES: u64 = 1_000;
 
 /// Which controller, by its place in [`Cluster`]'s list.
 type Index = usize;
@@ -50,6 +58,8 @@ pub struct Cluster {
     /// One entry in the queue per controller and key: the earliest.
     pending: BTreeMap<(Index, Key), (Timestamp, u64)>,
     sequence: u64,
+    /// When changes were last forgotten, and the revision that is forgotten next.
+    compacted: (Timestamp, u64),
     /// Objects to be looked at for a reason that is no change of an object.
     nudged: Vec<Key>,
 }
@@ -114,6 +124,7 @@ impl Cluster {
             queue: BTreeSet::new(),
             pending: BTreeMap::new(),
             sequence: 0,
+            compacted: (start, 0),
             nudged: Vec::new(),
         }
     }
@@ -195,6 +206,7 @@ impl Cluster {
             return;
         };
         self.now = self.now.max(at);
+        self.compact();
         let id = (index, key);
         self.pending.remove(&id);
         let Some(mut controller) = self.controllers.get_mut(index).and_then(Option::take) else {
@@ -206,6 +218,18 @@ impl Cluster {
         }
         if let Some(wait) = again {
             self.enqueue(index, id.1, wait);
+        }
+    }
+
+    /// Forgets changes that everybody has had the time to hear of, as an API server has etcd do
+    /// (`etcd3/compact.go`).
+    fn compact(&mut self) {
+        let (last, revision) = self.compacted;
+        if passed(last, self.now) >= COMPACTION {
+            let present = self.store.revision();
+            self.store
+                .compact(revision.min(present.saturating_sub(KEPT_CHANGES)));
+            self.compacted = (self.now, present);
         }
     }
 

@@ -132,12 +132,10 @@ fn reconcile_pod(cluster: &mut Cluster, key: &Key) -> Option<Duration> {
         pod.generation = stored.meta.generation;
         // The images of a running pod may be changed.
         if pod.stage == Stage::Going && stored.meta.deletion_timestamp.is_none() {
-            let spec = PodSpec::of(&stored);
-            if spec.all().count() == pod.containers.len() {
-                pod.spec = Arc::new(spec);
-            }
+            pod.rest();
         }
     }
+    pod.wake(&stored);
     let overwritten = pod.was_overwritten(&stored);
     let has_needs = pod.has_needs();
     let mut sync = Sync::new(cluster, &mut pod);
@@ -155,6 +153,9 @@ fn reconcile_pod(cluster: &mut Cluster, key: &Key) -> Option<Duration> {
     }
     let now = cluster.now();
     let wait = pod.due().map(|at| passed(now, at));
+    if wait.is_none() {
+        pod.rest();
+    }
     if cluster.store.get(key).is_some() {
         cluster.machines.pods.insert(key.clone(), pod);
     } else {
@@ -243,12 +244,12 @@ impl Cluster {
             )))
         };
         let spec = PodSpec::of(stored);
-        if !spec.all().any(|one| one.name == container) {
+        let Some(place) = spec.all().position(|one| one.name == container) else {
             return Err(Status::bad_request(format!(
                 "container {container} is not valid for pod {}",
                 pod.name
             )));
-        }
+        };
         if spec.node_name.is_empty() {
             return Ok(Vec::new());
         }
@@ -264,7 +265,7 @@ impl Cluster {
             .machines
             .pods
             .get(pod)
-            .and_then(|one| one.container(container))
+            .and_then(|one| one.containers.get(place))
         else {
             return waiting("ContainerCreating");
         };

@@ -143,6 +143,7 @@ impl Store {
         if let Some(like) = self.sibling(&key, &object) {
             object.share(&like);
         }
+        object.shrink();
         let new = Arc::new(object);
         let old = self.objects.insert(key.clone(), Arc::clone(&new));
         let kind = match &old {
@@ -194,12 +195,16 @@ impl Store {
         self.compacted = self.compacted.max(revision.min(self.revision));
     }
 
-    /// Of a new object one of the same kind and owner: it was made from the same template.
+    /// Of a new object one of the same kind and owner, made from the same template; or its neighbour
+    /// in the order of names, such as another Event about the same object.
     fn sibling(&self, key: &Key, new: &Object) -> Option<Arc<Object>> {
         if self.objects.contains_key(key) {
             return None;
         }
-        let owner = new.meta.owner_references.first()?;
+        let Some(owner) = new.meta.owner_references.first() else {
+            let (other, object) = self.objects.range(..key).next_back()?;
+            return (other.resource == key.resource).then(|| Arc::clone(object));
+        };
         let mut others = self.owned_by(&owner.uid);
         others.find(|one| one.kind == new.kind).cloned()
     }

@@ -7,7 +7,7 @@ use crate::object::Key;
 use crate::resources::ids;
 use crate::store::{Change, ChangeKind, Store};
 use jiff::Timestamp;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// An API server gives all Events of one minute the same lease (`lease_manager.go`), so they live up
@@ -18,8 +18,8 @@ const MINUTE: Duration = Duration::from_mins(1);
 #[derive(Debug, Default)]
 pub struct Expiry {
     fresh: Vec<Key>,
-    ends: BTreeMap<Key, Timestamp>,
-    queue: VecDeque<(Timestamp, Key)>,
+    /// When which Event goes, unless it has been written again: its revision then.
+    queue: VecDeque<(Timestamp, u64, Key)>,
 }
 
 impl Controller for Expiry {
@@ -32,20 +32,26 @@ impl Controller for Expiry {
 
     fn reconcile(&mut self, _: &Key, cluster: &mut Cluster) -> Option<Duration> {
         let now = cluster.now();
-        for key in self.fresh.drain(..) {
-            let end = later(now, TTL);
-            self.queue.push_back((end, key.clone()));
-            self.ends.insert(key, end);
+        let end = later(now, TTL);
+        for key in std::mem::take(&mut self.fresh) {
+            if let Some(event) = cluster.store.get(&key) {
+                let revision = event.meta.resource_version;
+                self.queue.push_back((end, revision, key));
+            }
         }
-        while let Some((end, key)) = self.queue.pop_front_if(|(end, _)| *end <= now) {
-            if self.ends.get(&key) == Some(&end) {
-                self.ends.remove(&key);
+        while let Some((_, revision, key)) = self.queue.pop_front_if(|(end, ..)| *end <= now) {
+            let event = cluster.store.get(&key);
+            if event.is_some_and(|event| event.meta.resource_version == revision) {
                 cluster.store.remove(&key);
             }
         }
+        // A start of many pods leaves room for all their Events.
+        if self.queue.len() < self.queue.capacity() / 4 {
+            self.queue.shrink_to_fit();
+        }
         cluster.recorder.forget(now);
         match self.queue.front() {
-            Some((next, _)) => Some(passed(now, *next).max(MINUTE)),
+            Some((next, ..)) => Some(passed(now, *next).max(MINUTE)),
             // What the recorders remember outlives the Events.
             None => (!cluster.recorder.is_empty()).then_some(TTL / 6),
         }

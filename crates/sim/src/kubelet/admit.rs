@@ -32,12 +32,12 @@ pub(super) fn refuses(cluster: &Cluster, pod: &PodRun) -> Option<(String, String
     }
     let node = cluster.store.get(&Key::new(ids::NODES, "", &pod.node))?;
     let allocatable = node.status::<NodeStatus>().allocatable;
-    let wanted = pod.spec.asks;
+    let wanted = pod.asks;
     let others = machine.pods.iter().filter(|key| **key != pod.key);
     let others = others.filter_map(|key| cluster.machines.pods.get(key));
     let used = others
         .filter(|other| !other.phase.is_over())
-        .map(|other| other.spec.asks)
+        .map(|other| other.asks)
         .fold(Requests::default(), Requests::plus);
     let of = |name: &str| {
         allocatable

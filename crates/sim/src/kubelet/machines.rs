@@ -171,6 +171,6 @@ impl Machines {
             return Ok(Arc::clone(known));
         }
         let program = of_program(image, &container.command, &container.args);
-        Ok(program.map(Arc::new).unwrap_or_default())
+        Ok(program.map_or_else(Behaviour::healthy, Arc::new))
     }
 }

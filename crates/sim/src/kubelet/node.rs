@@ -260,14 +260,14 @@ fn evict(cluster: &mut Cluster, node: &str, now: Timestamp) -> bool {
         let Some(pod) = cluster.machines.pods.get(key) else {
             continue;
         };
-        if pod.phase.is_over() || pod.fate.is_some() || pod.spec.priority >= 2_000_000_000 {
+        if pod.phase.is_over() || pod.fate.is_some() || pod.priority >= 2_000_000_000 {
             continue;
         }
-        let over = pod.memory(now).saturating_sub(pod.spec.asks.memory);
+        let over = pod.memory(now).saturating_sub(pod.asks.memory);
         // Those over their requests first, then by priority, then by how much (`rankMemoryPressure`).
         candidates.push((
             i64::from(over <= 0),
-            pod.spec.priority,
+            pod.priority,
             Reverse(over),
             key.clone(),
         ));
@@ -293,6 +293,9 @@ fn evict(cluster: &mut Cluster, node: &str, now: Timestamp) -> bool {
 }
 
 fn evict_pod(cluster: &mut Cluster, pod: &mut PodRun, pressure: Pressure, now: Timestamp) {
+    if let Some(stored) = cluster.store.get(&pod.key) {
+        pod.wake(stored);
+    }
     let (resource, threshold, available) = pressure.shortage();
     let mut message = format!(
         "The node was low on resource: {resource}. Threshold quantity: {threshold}, available: {available}. "

@@ -1,5 +1,6 @@
 //! What a node knows of a pod that runs on it: what a real one keeps in its runtime and its caches.
 
+use super::admit::Requests;
 use super::backoff::Backoff;
 use super::life::Instance;
 use super::probe::Probing;
@@ -19,7 +20,11 @@ pub(crate) struct PodRun {
     pub(super) key: Key,
     pub(super) uid: Arc<str>,
     pub(super) node: Arc<str>,
+    /// Read again when something happens to it: while it rests this is [`PodSpec::unread`].
     pub(super) spec: Arc<PodSpec>,
+    /// The sum of what its containers ask for.
+    pub(super) asks: Requests,
+    pub(super) priority: i64,
     pub(super) annotations: Shared<BTreeMap<String, String>>,
     pub(super) reference: Reference,
     pub(super) generation: u64,
@@ -145,6 +150,8 @@ impl PodRun {
             key,
             uid: Arc::clone(&pod.meta.uid),
             node: spec.node_name.as_str().into(),
+            asks: Requests::of(&spec),
+            priority: spec.priority,
             spec: Arc::new(spec),
             annotations: pod.meta.annotations.clone(),
             reference: Reference::of(pod),
@@ -184,10 +191,16 @@ impl PodRun {
         }
     }
 
-    /// Where a container is, by name.
-    pub(super) fn container(&self, name: &str) -> Option<&ContainerRun> {
-        let index = self.spec.all().position(|one| one.name == name)?;
-        self.containers.get(index)
+    /// Something may happen to it: its spec is needed.
+    pub(super) fn wake(&mut self, pod: &Object) {
+        if Arc::ptr_eq(&self.spec, &PodSpec::unread()) {
+            self.spec = Arc::new(PodSpec::of(pod));
+        }
+    }
+
+    /// Nothing will happen to it by itself. Ten thousand that rest need no specs.
+    pub(super) fn rest(&mut self) {
+        self.spec = PodSpec::unread();
     }
 
     /// Bytes of memory in use.
@@ -209,7 +222,7 @@ impl ContainerRun {
             pull: Backoff::default(),
             pull_error: String::new(),
             id: String::new(),
-            behaviour: Arc::default(),
+            behaviour: Behaviour::healthy(),
             probes: Vec::new(),
             started: false,
             ready: false,

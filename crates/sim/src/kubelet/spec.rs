@@ -1,11 +1,11 @@
 //! What a kubelet reads of a pod.
 
-use super::admit::Requests;
 use crate::object::Object;
 use crate::quantity::Quantity;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
 /// `core/v1 PodSpec`, as far as a node acts on it.
 #[derive(Debug, Default, Deserialize)]
@@ -19,9 +19,6 @@ pub(crate) struct PodSpec {
     pub(crate) host_network: bool,
     pub(crate) termination_grace_period_seconds: Option<u32>,
     pub(crate) priority: i64,
-    /// The sum of what its containers ask for.
-    #[serde(skip)]
-    pub(crate) asks: Requests,
 }
 
 /// When a container is started again.
@@ -210,19 +207,13 @@ pub(crate) struct Exec {
 impl PodSpec {
     /// Reads it. A spec that is no pod's has no containers.
     pub(crate) fn of(pod: &Object) -> Self {
-        let mut spec: Self = pod.spec();
-        spec.asks = Requests::of(&spec);
-        // Ten thousand of them are kept, and lists that are read reserve room for more.
-        spec.volumes.shrink_to_fit();
-        for containers in [&mut spec.init_containers, &mut spec.containers] {
-            containers.shrink_to_fit();
-            for one in containers {
-                one.env.shrink_to_fit();
-                one.ports.shrink_to_fit();
-                one.volume_mounts.shrink_to_fit();
-            }
-        }
-        spec
+        pod.spec()
+    }
+
+    /// What stands for a spec that is not needed now.
+    pub(super) fn unread() -> Arc<Self> {
+        static UNREAD: LazyLock<Arc<PodSpec>> = LazyLock::new(Arc::default);
+        Arc::clone(&UNREAD)
     }
 
     /// All containers, those for the start first.

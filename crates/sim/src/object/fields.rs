@@ -2,11 +2,11 @@
 
 use super::Raw;
 use std::any::Any;
-use std::borrow::Cow;
+use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 /// Names that nearly all objects have: these take no memory of their own.
-const KNOWN: [&str; 19] = [
+static KNOWN: [&str; 19] = [
     "action",
     "count",
     "data",
@@ -28,18 +28,44 @@ const KNOWN: [&str; 19] = [
     "type",
 ];
 
+/// The name of a field.
+#[derive(Clone, Debug)]
+enum Name {
+    Known(&'static &'static str),
+    Own(Box<str>),
+}
+
+impl Name {
+    fn of(name: &str) -> Self {
+        let known = KNOWN.binary_search(&name).ok();
+        let known = known.and_then(|at| KNOWN.get(at));
+        known.map_or_else(|| Self::Own(name.into()), Self::Known)
+    }
+}
+
+impl Deref for Name {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Known(name) => name,
+            Self::Own(name) => name,
+        }
+    }
+}
+
 /// Fields by name, in the order of their names: a handful, for which a list is smaller than a map
 /// and is copied in one piece.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
-    list: Vec<(Cow<'static, str>, Raw)>,
+    list: Vec<(Name, Raw)>,
     /// What was read from the texts; see [`Fields::read_once`].
     read: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
 
 impl PartialEq for Fields {
     fn eq(&self, other: &Self) -> bool {
-        self.list == other.list
+        self.iter().eq(other.iter())
     }
 }
 
@@ -64,7 +90,7 @@ impl Fields {
                 Some(std::mem::replace(old, raw))
             }
             Err(at) => {
-                self.list.insert(at, (known(name), raw));
+                self.list.insert(at, (Name::of(name), raw));
                 None
             }
         }
@@ -107,18 +133,15 @@ impl Fields {
                 *raw = other.clone();
             }
         }
+    }
+
+    /// Takes no more memory than it needs.
+    pub(super) fn shrink(&mut self) {
         self.list.shrink_to_fit();
     }
 
     fn place(&self, name: &str) -> Result<usize, usize> {
         self.list.binary_search_by(|(one, _)| (**one).cmp(name))
-    }
-}
-
-fn known(name: &str) -> Cow<'static, str> {
-    match KNOWN.binary_search(&name) {
-        Ok(at) => KNOWN.get(at).copied().unwrap_or_default().into(),
-        Err(_) => name.to_owned().into(),
     }
 }
 
