@@ -113,6 +113,7 @@ impl Hands {
             let ready = match self.ready(step).await {
                 Ok(ready) => ready,
                 Err(Halt::Stale(why)) => return Rehearsal::Stale { why },
+                Err(Halt::Forbidden(why)) => return Rehearsal::Forbidden { why },
                 Err(Halt::Refused(why)) => return Rehearsal::Refused { why },
                 Err(Halt::Unread(why)) => return Rehearsal::Failed { why },
             };
@@ -135,7 +136,9 @@ impl Hands {
             Ok(live) => found(&live, step),
             Err(Halt::Stale(_)) if removes(&step.action) => done(&Value::Null),
             Err(Halt::Stale(why)) => ActOutcome::Stale { why },
-            Err(Halt::Refused(why) | Halt::Unread(why)) => ActOutcome::Unknown { why },
+            Err(Halt::Forbidden(why) | Halt::Refused(why) | Halt::Unread(why)) => {
+                ActOutcome::Unknown { why }
+            }
         };
         tracing::info!(%permit, step = %step.id, ?outcome, "read back");
         outcome
@@ -183,7 +186,7 @@ impl Hands {
             Answer::Said {
                 code: code @ (401 | 403),
                 body,
-            } => Err(Halt::Refused(reason(code, &body))),
+            } => Err(Halt::Forbidden(reason(code, &body))),
             Answer::Said { code, body } => Err(Halt::Unread(reason(code, &body))),
             Answer::NotSent { why } | Answer::Lost { why } => Err(Halt::Unread(why)),
         }
@@ -194,7 +197,7 @@ impl Hands {
 fn halted(halt: Halt) -> ActOutcome {
     match halt {
         Halt::Stale(why) => ActOutcome::Stale { why },
-        Halt::Refused(why) => ActOutcome::Refused { why },
+        Halt::Forbidden(why) | Halt::Refused(why) => ActOutcome::Refused { why },
         Halt::Unread(why) => ActOutcome::NotDone { why },
     }
 }
@@ -205,9 +208,10 @@ fn written(meaning: Meaning) -> Result<ActOutcome, String> {
         Meaning::Taken(object) => done(&object),
         Meaning::Conflict(why) => return Err(why),
         Meaning::Blocked(why) => ActOutcome::Blocked { why },
-        Meaning::NoRight(why) | Meaning::NoDryRun(why) | Meaning::Refused(why) => {
-            ActOutcome::Refused { why }
-        }
+        Meaning::NoRight(why)
+        | Meaning::Forbidden(why)
+        | Meaning::NoDryRun(why)
+        | Meaning::Refused(why) => ActOutcome::Refused { why },
         Meaning::NotDone(why) => ActOutcome::NotDone { why },
         Meaning::Unknown(why) => ActOutcome::Unknown { why },
     })
@@ -220,7 +224,12 @@ fn rehearsed(ready: &Ready, step: &Step, meaning: Meaning) -> Result<Rehearsal, 
             diff: change(ready, step, Some(&object)),
         },
         Meaning::Conflict(why) => return Err(why),
-        Meaning::NoRight(why) | Meaning::NoDryRun(why) => Rehearsal::Local {
+        Meaning::NoRight(why) => Rehearsal::NoRight {
+            diff: change(ready, step, None),
+            why,
+        },
+        Meaning::Forbidden(why) => Rehearsal::Forbidden { why },
+        Meaning::NoDryRun(why) => Rehearsal::Local {
             diff: change(ready, step, None),
             why,
         },

@@ -23,7 +23,7 @@ pub use limits::{ALERT_INCIDENTS, FAULT_INCIDENTS};
 
 use crate::diagnose::Diagnosis;
 use crate::history::History;
-use crate::ids::{ClusterUid, IncidentId};
+use crate::ids::{ClusterUid, IncidentId, StepId};
 use crate::incident::Incident;
 use crate::plan::Step;
 use crate::policy::Policy;
@@ -61,7 +61,10 @@ pub struct Running {
     /// Subjects that could not be looked at when they were heard of.
     owed: BTreeSet<ObjectRef>,
     prepared: BTreeMap<IncidentId, Prepared>,
-    /// Incidents whose next write waits for the answers of those that are out.
+    /// Steps whose rehearsal was sent and not answered yet.
+    #[serde(default)]
+    rehearsing: Vec<StepId>,
+    /// Incidents whose next step waits for the answers to those that are out.
     queued: BTreeSet<IncidentId>,
     timers: Timers,
     next_look: u64,

@@ -39,6 +39,10 @@ pub struct History {
     /// is created anew is the same one), and when the newest of these incidents was closed.
     #[serde(default)]
     pub oom_kills: BTreeMap<String, Timestamp>,
+    /// The newest rehearsals that were failures for the breaker, oldest first, at most
+    /// [`ALWAYS_KEPT`].
+    #[serde(default)]
+    pub refused_rehearsals: Vec<Refusal>,
 }
 
 impl History {
@@ -68,6 +72,22 @@ impl History {
         let act = acts.find(|act| act.permit == *permit && act.is_out())?;
         act.outcome = Some(outcome);
         Some(act.incident.clone())
+    }
+
+    /// Remembers a rehearsal that was a failure for the breaker, and returns what is to be kept of it.
+    pub fn record_refused_rehearsal(&mut self, at: Timestamp) -> Refusal {
+        let after = self.acts.last().map(|act| act.permit.clone());
+        let refusal = Refusal { at, after };
+        self.keep_refused_rehearsal(refusal.clone());
+        refusal
+    }
+
+    /// Remembers a rehearsal as it was recorded, newest last.
+    pub fn keep_refused_rehearsal(&mut self, refusal: Refusal) {
+        let most = self.refused_rehearsals.len() + 1;
+        let too_many = most.saturating_sub(ALWAYS_KEPT);
+        self.refused_rehearsals.drain(..too_many);
+        self.refused_rehearsals.push(refusal);
     }
 
     /// Permits that are out: the write may be under way, or nobody knows whether it happened.
@@ -227,6 +247,15 @@ impl Act {
     pub fn may_have_happened(&self) -> bool {
         self.is_done() || self.is_out()
     }
+}
+
+/// A rehearsal that was a failure for the breaker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// When its answer came.
+    pub at: Timestamp,
+    /// The newest write that was intended before: its place in the row, whatever clocks say.
+    pub after: Option<PermitId>,
 }
 
 /// What became of a write.

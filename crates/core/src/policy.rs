@@ -62,6 +62,13 @@ pub struct Policy {
     pub snapshot_max_age: SignedDuration,
 }
 
+impl Policy {
+    /// Whether a write may follow from any plan.
+    pub fn may_write(&self) -> bool {
+        !self.dry_run && self.autonomy >= Autonomy::Approve
+    }
+}
+
 impl Default for Policy {
     fn default() -> Self {
         let words = [

@@ -1,5 +1,6 @@
 //! What we keep: typed entries, which the shell stores before it runs any effect.
 
+use crate::history::Refusal;
 use crate::ids::IncidentId;
 use crate::incident::Incident;
 use serde::{Deserialize, Serialize};
@@ -107,4 +108,7 @@ pub struct Batch {
     pub incidents: Vec<Incident>,
     /// Notices for the outbox.
     pub notices: Vec<Notice>,
+    /// A rehearsal that was a failure for the breaker: a fact that the history is rebuilt from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_rehearsal: Option<Refusal>,
 }

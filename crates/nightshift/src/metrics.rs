@@ -190,6 +190,9 @@ impl Metrics {
                 history.prune(policy, at);
             }
         }
+        if let Some(refusal) = decision.batch.refused_rehearsal.clone() {
+            history.keep_refused_rehearsal(refusal);
+        }
         for incident in &decision.batch.incidents {
             self.changed(&mut known, incident, at);
         }
@@ -363,7 +366,7 @@ mod tests {
     use super::*;
     use crate::store::tests::{At, decision, incident, step};
     use nightshift_core::engine::Checkpoint;
-    use nightshift_core::history::{Act, History};
+    use nightshift_core::history::{Act, History, Refusal};
     use nightshift_core::incident::Phase;
 
     fn has(metrics: &Metrics, minute: i64, line: &str) {
@@ -454,6 +457,26 @@ mod tests {
             2,
             "nightshift_actions_total{action=\"delete_pod\",outcome=\"refused\"} 3",
         );
+    }
+
+    #[test]
+    fn forbidden_rehearsals_open_the_breaker_too() {
+        let metrics = Metrics::default();
+        metrics.observe(
+            &start(Checkpoint::default()),
+            &Decision::default(),
+            At::minutes(2),
+        );
+        for _ in 0..3 {
+            has(&metrics, 2, "nightshift_breaker_open 0");
+            let mut refused = Decision::default();
+            refused.batch.refused_rehearsal = Some(Refusal {
+                at: At::minutes(2),
+                after: None,
+            });
+            metrics.observe(&Input::Tick, &refused, At::minutes(2));
+        }
+        has(&metrics, 2, "nightshift_breaker_open 1");
     }
 
     #[test]

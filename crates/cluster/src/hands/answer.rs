@@ -18,9 +18,11 @@ pub(super) enum Meaning {
     Blocked(String),
     /// Refused by our rights.
     NoRight(String),
+    /// Refused for who we are or by a rule of admission.
+    Forbidden(String),
     /// A webhook cannot rehearse.
     NoDryRun(String),
-    /// Refused by a rule of the cluster.
+    /// Refused for what is in it.
     Refused(String),
     /// Certainly not done, and nobody is against it: overload, or it never left.
     NotDone(String),
@@ -46,6 +48,7 @@ pub(super) fn meaning(answer: Answer, evicting: bool) -> Meaning {
         200..=299 if body.is_object() => Meaning::Taken(body),
         400 if why.contains("does not support dry run") => Meaning::NoDryRun(why),
         403 if why.contains("User \"") && why.contains("\" cannot ") => Meaning::NoRight(why),
+        401 | 403 => Meaning::Forbidden(why),
         404 | 409 => Meaning::Conflict(why),
         422 if !has_causes(&body) => Meaning::Conflict(why),
         429 if evicting => Meaning::Blocked(why),
@@ -93,6 +96,7 @@ mod tests {
             Meaning::Conflict(_) => "conflict",
             Meaning::Blocked(_) => "blocked",
             Meaning::NoRight(_) => "no right",
+            Meaning::Forbidden(_) => "forbidden",
             Meaning::NoDryRun(_) => "no dry run",
             Meaning::Refused(_) => "refused",
             Meaning::NotDone(_) => "not done",
@@ -110,14 +114,18 @@ mod tests {
                 "admission webhook \"w\" does not support dry run",
                 "no dry run",
             ),
-            (401, "Unauthorized", "refused"),
+            (401, "Unauthorized", "forbidden"),
             (403, rbac, "no right"),
             (
                 403,
                 "admission webhook \"w\" denied the request: no",
-                "refused",
+                "forbidden",
             ),
-            (403, "pods \"x\" is forbidden: exceeded quota: q", "refused"),
+            (
+                403,
+                "pods \"x\" is forbidden: exceeded quota: q",
+                "forbidden",
+            ),
             (404, "deployments.apps \"shop\" not found", "conflict"),
             (409, "the object has been modified", "conflict"),
             (413, "too large", "refused"),

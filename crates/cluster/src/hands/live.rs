@@ -13,7 +13,9 @@ use std::sync::Arc;
 pub(super) enum Halt {
     /// The target is not what the step was planned on: plan again.
     Stale(String),
-    /// The step cannot be carried out, or we may not look.
+    /// We may not look.
+    Forbidden(String),
+    /// The step cannot be carried out.
     Refused(String),
     /// The target could not be read.
     Unread(String),

@@ -4,7 +4,7 @@ use super::consider::is_blind;
 use super::turn::Turn;
 use super::{Effect, Prepared, limits};
 use crate::diagnose::{Diagnosis, FaultClass};
-use crate::guard::{self, Rehearsal, Ruling, Scene, Verdict};
+use crate::guard::{self, Rehearsal, Ruling, Scene, Verdict, circuit};
 use crate::ids::{IncidentId, StepId};
 use crate::incident::{Attempt, Event};
 use crate::plan::Step;
@@ -138,6 +138,8 @@ impl Turn<'_> {
         Some(advance.next)
     }
 
+    /// Has the step rehearsed, unless the circuit breaker lets nothing be sent or as many steps are
+    /// under way as may still fail.
     pub(super) fn rehearse(
         &mut self,
         id: &IncidentId,
@@ -148,85 +150,120 @@ impl Turn<'_> {
         if let Some(incident) = self.incident(id) {
             incident.step = Some(step.clone());
         }
-        self.effect(Effect::Rehearse(step.clone()));
+        if self.enough_are_out() {
+            // Planned anew, on a fresh look, once one of those has answered.
+            self.engine.run.queued.insert(id.clone());
+            self.retry(id);
+            return;
+        }
         let prepared = Prepared {
             step,
             snapshot: snapshot.clone(),
             diagnosis,
         };
+        if !guard::may_rehearse(&self.scene(&prepared, None)) {
+            self.rule(id, prepared, None);
+            return;
+        }
+        let step = prepared.step.clone();
+        self.engine.run.rehearsing.push(step.id.clone());
+        self.effect(Effect::Rehearse(step));
         self.engine.run.prepared.insert(id.clone(), prepared);
         // Without an answer the look at the wake-up plans anew.
         self.retry(id);
     }
 
-    /// The rehearsal is in: the guard rules.
-    pub(super) fn rehearsed(&mut self, step: &StepId, rehearsal: &Rehearsal) {
-        let found = self
-            .engine
-            .run
-            .prepared
-            .iter()
-            .find(|(_, p)| p.step.id == *step);
-        let Some(id) = found.map(|(id, _)| id.clone()) else {
-            return;
-        };
-        let Some(prepared) = self.engine.run.prepared.remove(&id) else {
-            return;
-        };
-        if self.engine.run.stopping {
-            return;
-        }
-        match rehearsal {
-            Rehearsal::Stale { why } if prepared.step.is_undo => {
-                self.undo_is_stale(&id, &prepared.step, why);
-                return;
-            }
-            Rehearsal::Stale { why } | Rehearsal::Failed { why } => {
-                self.replan(&id, why);
-                return;
-            }
-            Rehearsal::Accepted { .. } | Rehearsal::Local { .. } | Rehearsal::Refused { .. } => {}
-        }
-        let age = self.now.duration_since(prepared.snapshot.taken_at);
-        if age > self.engine.policy.snapshot_max_age {
-            // The guard would refuse it for that alone, and a person could only look again.
-            let why = format!("the rehearsal took so long that the look is {age:#} old");
-            self.replan(&id, &why);
-            return;
-        }
+    /// Whether as many steps are under way as the breaker lets fail. Where no write may follow,
+    /// nothing can.
+    fn enough_are_out(&self) -> bool {
         let engine = &*self.engine;
-        if guard::circuit::enough_are_out(&engine.history, &engine.policy, self.now) {
-            self.queue(&id);
-            return;
-        }
-        let scene = Scene {
-            policy: &engine.policy,
-            snapshot: &prepared.snapshot,
-            now: self.now,
-            history: &engine.history,
-            diagnosis: prepared.diagnosis.as_ref(),
-            rehearsal,
-            step: &prepared.step,
-        };
-        let (rulings, permit) = guard::judge(&scene, engine.leader_epoch);
-        let body = serde_json::json!({ "step": prepared.step, "rehearsal": rehearsal, "rulings": rulings });
-        let verdict = guard::strictest(&rulings);
-        let text = format!("{}: {verdict:?}", prepared.step.describe());
-        self.record(Some(&id), EntryKind::Ruled, text, &body);
-        if let Some(incident) = self.incident(&id) {
-            incident.rulings.clone_from(&rulings);
-        }
-        match permit {
-            Some(permit) => self.intend(&id, prepared.step, permit),
-            None => self.not_permitted(&id, &prepared, &rulings),
+        let rehearsing = engine.run.rehearsing.len();
+        engine.policy.may_write()
+            && circuit::enough_are_out(&engine.history, &engine.policy, rehearsing, self.now)
+    }
+
+    /// A step that was under way no longer is: the next one that waits is looked at.
+    pub(super) fn take_next(&mut self) {
+        if !self.enough_are_out()
+            && let Some(next) = self.engine.run.queued.pop_first()
+        {
+            self.look_at(&next, true);
         }
     }
 
-    /// As many writes are out as the breaker lets fail: the next one is planned anew, on a fresh
-    /// look, once one of them has answered.
-    fn queue(&mut self, id: &IncidentId) {
-        self.engine.run.queued.insert(id.clone());
-        self.retry(id);
+    fn scene<'s>(&'s self, prepared: &'s Prepared, said: Option<&'s Rehearsal>) -> Scene<'s> {
+        Scene {
+            policy: &self.engine.policy,
+            snapshot: &prepared.snapshot,
+            now: self.now,
+            history: &self.engine.history,
+            diagnosis: prepared.diagnosis.as_ref(),
+            rehearsal: said,
+            step: &prepared.step,
+        }
+    }
+
+    /// The rehearsal is in.
+    pub(super) fn rehearsed(&mut self, step: &StepId, rehearsal: &Rehearsal) {
+        let rehearsing = &mut self.engine.run.rehearsing;
+        if let Some(place) = rehearsing.iter().position(|other| other == step) {
+            rehearsing.remove(place);
+        }
+        if rehearsal.is_failure() && self.engine.policy.may_write() {
+            self.refused_rehearsal();
+        }
+        let mut prepared = self.engine.run.prepared.iter();
+        let found = prepared.find(|(_, prepared)| prepared.step.id == *step);
+        if let Some(id) = found.map(|(id, _)| id.clone())
+            && let Some(prepared) = self.engine.run.prepared.remove(&id)
+            && !self.engine.run.stopping
+        {
+            self.answered(&id, prepared, rehearsal);
+        }
+        self.take_next();
+    }
+
+    fn answered(&mut self, id: &IncidentId, prepared: Prepared, rehearsal: &Rehearsal) {
+        match rehearsal {
+            Rehearsal::Stale { why } if prepared.step.is_undo => {
+                self.undo_is_stale(id, &prepared.step, why);
+                return;
+            }
+            Rehearsal::Stale { why } | Rehearsal::Failed { why } => {
+                self.replan(id, why);
+                return;
+            }
+            Rehearsal::Accepted { .. }
+            | Rehearsal::Local { .. }
+            | Rehearsal::NoRight { .. }
+            | Rehearsal::Forbidden { .. }
+            | Rehearsal::Refused { .. } => {}
+        }
+        let age = self.now.duration_since(prepared.snapshot.taken_at);
+        if age > self.engine.policy.snapshot_max_age && !rehearsal.is_failure() {
+            // The guard would refuse it for that alone, and a person could only look again.
+            let why = format!("the rehearsal took so long that the look is {age:#} old");
+            self.replan(id, &why);
+        } else {
+            self.rule(id, prepared, Some(rehearsal));
+        }
+    }
+
+    /// The guard rules.
+    fn rule(&mut self, id: &IncidentId, prepared: Prepared, rehearsal: Option<&Rehearsal>) {
+        let scene = self.scene(&prepared, rehearsal);
+        let (rulings, permit) = guard::judge(&scene, self.engine.leader_epoch);
+        let body = serde_json::json!({ "step": prepared.step, "rehearsal": rehearsal, "rulings": rulings });
+        let verdict = guard::strictest(&rulings);
+        let text = format!("{}: {verdict:?}", prepared.step.describe());
+        self.record(Some(id), EntryKind::Ruled, text, &body);
+        if let Some(incident) = self.incident(id) {
+            incident.rulings.clone_from(&rulings);
+        }
+        match permit {
+            Some(permit) => self.intend(id, prepared.step, permit),
+            None => self.not_permitted(id, &prepared, rehearsal, &rulings),
+        }
     }
 
     /// The intent goes to the record in the same transaction as this decision, and the write is an
@@ -258,7 +295,13 @@ impl Turn<'_> {
         self.effect(Effect::Act(permit));
     }
 
-    fn not_permitted(&mut self, id: &IncidentId, prepared: &Prepared, rulings: &[Ruling]) {
+    fn not_permitted(
+        &mut self,
+        id: &IncidentId,
+        prepared: &Prepared,
+        rehearsal: Option<&Rehearsal>,
+        rulings: &[Ruling],
+    ) {
         self.recommend(id, &prepared.step);
         let against: Vec<String> = rulings
             .iter()
@@ -266,7 +309,9 @@ impl Turn<'_> {
             .map(|ruling| format!("{}: {}", ruling.gate, ruling.reason))
             .collect();
         let against = against.join("; ");
-        if guard::strictest(rulings) == Verdict::Ask {
+        // Who is refused once does not try again and again until everything is seen.
+        let forbidden = rehearsal.is_some_and(Rehearsal::is_failure);
+        if guard::strictest(rulings) == Verdict::Ask && !forbidden {
             self.ask(id, &prepared.snapshot, &against);
         } else {
             self.hand_over(id, &against);

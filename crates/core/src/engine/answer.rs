@@ -12,9 +12,7 @@ impl Turn<'_> {
     /// What became of a write.
     pub(super) fn acted(&mut self, permit: &PermitId, outcome: ActOutcome) {
         let was_out = self.engine.history.record_outcome(permit, outcome.clone());
-        if let Some(next) = self.engine.run.queued.pop_first() {
-            self.look_at(&next, true);
-        }
+        self.take_next();
         let of = |attempt: &Attempt| attempt.permit == *permit;
         let found = self
             .engine

@@ -1,5 +1,7 @@
 //! Stories of the engine alone: a driver answers its effects from small worlds, in virtual time.
 
+mod breaker;
+
 use super::*;
 use crate::diagnose::FaultClass;
 use crate::guard::Rehearsal;
@@ -107,6 +109,7 @@ fn checkpoint(autonomy: Autonomy) -> Checkpoint {
 /// The cluster as the driver plays it.
 struct World {
     look: fn(Timestamp) -> Snapshot,
+    rehearse: fn() -> Rehearsal,
     act: fn() -> ActOutcome,
     read_back: fn() -> ActOutcome,
 }
@@ -115,6 +118,19 @@ fn done() -> ActOutcome {
     ActOutcome::Done {
         generation: 3,
         resource_version: "9".to_owned(),
+    }
+}
+
+fn accepted() -> Rehearsal {
+    Rehearsal::Accepted {
+        diff: vec!["a: b -> c".to_owned()],
+    }
+}
+
+fn no_right() -> Rehearsal {
+    Rehearsal::NoRight {
+        diff: vec!["a: b -> c".to_owned()],
+        why: "403: User \"nightshift\" cannot patch".to_owned(),
     }
 }
 
@@ -142,6 +158,10 @@ struct Driver {
     engine: Engine,
     now: Timestamp,
     wake: Option<Timestamp>,
+    /// Workloads whose steps were rehearsed, and when.
+    rehearsed: Vec<(String, Timestamp)>,
+    /// The most rehearsals and writes that waited for their answers at once.
+    most_under_way: usize,
     journal: Vec<(Input, Timestamp, Decision)>,
     world: World,
 }
@@ -150,6 +170,7 @@ impl Driver {
     fn new(autonomy: Autonomy, look: fn(Timestamp) -> Snapshot) -> Self {
         let world = World {
             look,
+            rehearse: accepted,
             act: done,
             read_back: done,
         };
@@ -157,6 +178,8 @@ impl Driver {
             engine: Engine::new(),
             now: at(0),
             wake: None,
+            rehearsed: Vec::new(),
+            most_under_way: 0,
             journal: Vec::new(),
             world,
         };
@@ -171,6 +194,10 @@ impl Driver {
             for effect in std::mem::take(&mut decision.effects) {
                 inputs.extend(self.answer(effect));
             }
+            let sent =
+                |input: &&Input| matches!(input, Input::Rehearsed { .. } | Input::Acted { .. });
+            let under_way = inputs.iter().filter(sent).count();
+            self.most_under_way = self.most_under_way.max(under_way);
             self.journal.push((input, self.now, decision));
             assert!(
                 self.journal.len() < 5_000,
@@ -190,9 +217,9 @@ impl Driver {
                 })
             }
             Effect::Rehearse(step) => {
-                let rehearsal = Rehearsal::Accepted {
-                    diff: vec!["a: b -> c".to_owned()],
-                };
+                self.rehearsed
+                    .push((step.check.owner.name.clone(), self.now));
+                let rehearsal = (self.world.rehearse)();
                 Some(Input::Rehearsed {
                     step: step.id,
                     rehearsal,
@@ -567,66 +594,6 @@ fn a_refused_write_goes_to_a_person_at_once() {
     assert_eq!(story.last().phase, Phase::Waiting);
     assert_eq!(story.count(EntryKind::Intent), 1);
     assert!(story.last().action_error.is_some());
-}
-
-/// Five workloads whose newest image does not exist.
-fn five_bad_images(now: Timestamp) -> Snapshot {
-    let mut world = testkit::world(&now.to_string()).node("node1");
-    for name in ["a", "b", "c", "d", "e"] {
-        world = world
-            .deployment("demo", name)
-            .revision(1)
-            .image("img.test/cart:1")
-            .pod(&format!("{name}-1"))
-            .revision(2)
-            .image("img.test/cart:nowhere")
-            .age(120)
-            .pod(&format!("{name}-2"))
-            .age(120)
-            .waiting("ImagePullBackOff", "Back-off pulling image \"img.test/cart:nowhere\"")
-            .event("Failed", "Failed to pull image \"img.test/cart:nowhere\": failed to resolve reference \"img.test/cart:nowhere\": img.test/cart:nowhere: not found")
-            .seen(110, 5, 4);
-    }
-    world.snapshot()
-}
-
-#[test]
-fn many_refusals_at_once_stop_at_the_breaker_and_the_rest_ask() {
-    let mut story = Driver::new(Autonomy::Auto, five_bad_images);
-    story.world.act = || ActOutcome::Refused {
-        why: "403: no".to_owned(),
-    };
-    story.hear("a-2");
-    story.pass(60);
-    assert_eq!(story.count(EntryKind::Intent), 3);
-    let open: Vec<_> = story.engine.open_incidents().collect();
-    assert_eq!(open.len(), 5);
-    assert!(open.iter().all(|i| i.phase == Phase::Waiting), "{open:?}");
-    let asks = open.iter().filter(|i| {
-        let why = i.waiting_for.as_deref().unwrap_or_default();
-        why.contains("the circuit is open")
-    });
-    assert_eq!(asks.count(), 2);
-}
-
-#[test]
-fn many_repairs_at_once_go_a_few_at_a_time_and_all_of_them_go() {
-    let mut story = Driver::new(Autonomy::Auto, five_bad_images);
-    story.hear("a-2");
-    story.pass(3);
-    assert_eq!(story.count(EntryKind::Intent), 5);
-    let under_way = |until: usize| {
-        let (mut now, mut most) = (0_i64, 0);
-        for (input, _, decision) in story.journal.iter().take(until) {
-            let entries = &decision.batch.entries;
-            let sent = entries.iter().filter(|e| e.kind == EntryKind::Intent);
-            now += i64::try_from(sent.count()).expect("few");
-            most = most.max(now);
-            now -= i64::from(matches!(input, Input::Acted { .. }));
-        }
-        most
-    };
-    assert_eq!(under_way(usize::MAX), 3);
 }
 
 #[test]

@@ -72,6 +72,12 @@ impl<'e> Turn<'e> {
         });
     }
 
+    /// A rehearsal was a failure for the breaker.
+    pub(super) fn refused_rehearsal(&mut self) {
+        let refusal = self.engine.history.record_refused_rehearsal(self.now);
+        self.decision.batch.refused_rehearsal = Some(refusal);
+    }
+
     /// Queues a notice; its key is the incident with what happened, so that a person hears it once.
     pub(super) fn tell(&mut self, id: &IncidentId, kind: NoticeKind, title: String, text: String) {
         let key = format!("{id}/{}/{}", kind.word(), self.now);

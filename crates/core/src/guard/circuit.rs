@@ -1,9 +1,11 @@
 //! The circuit breaker, derived from the history alone: after a restart it stands where it stood.
 //!
-//! A write that the server refused is a failure (403 too). Done ends the row. Stale, blocked,
-//! expired and not-done writes say nothing about whether the next one would be refused.
+//! A write that the server refused is a failure, and so is a rehearsal that it forbade (403): the write
+//! would be refused too. Only a done write ends the row: a rehearsal that is accepted is no proof that a
+//! write works. Stale, blocked, expired and not-done writes say nothing about whether the next one would
+//! be refused.
 
-use crate::history::{Act, ActOutcome, History};
+use crate::history::{Act, ActOutcome, History, Refusal};
 use crate::ids::PermitId;
 use crate::policy::Policy;
 use jiff::Timestamp;
@@ -30,55 +32,40 @@ pub enum Circuit {
     },
 }
 
-/// Whether as many writes are under way as may still fail before the circuit opens. The next one
-/// waits for their answers: a hundred workloads that break together must not send a hundred writes
-/// before the first refusal is heard. A write that nobody answers becomes `Unknown` and is no longer
-/// waited for.
-pub(crate) fn enough_are_out(history: &History, policy: &Policy, now: Timestamp) -> bool {
+/// Whether as many steps are under way (their rehearsals, `rehearsing` of them, or their writes) as may
+/// still fail before the circuit opens. The next one waits for their answers: a hundred workloads that
+/// break together must not send a hundred requests before the first refusal is heard. A write that
+/// nobody answers becomes `Unknown` and is no longer waited for.
+pub(crate) fn enough_are_out(
+    history: &History,
+    policy: &Policy,
+    rehearsing: usize,
+    now: Timestamp,
+) -> bool {
     let under_way = |act: &&Act| act.outcome.is_none();
-    let out = history.acts.iter().filter(under_way).count();
     match circuit(history, policy, now) {
         Circuit::Closed { failures } => {
+            let out = history.acts.iter().filter(under_way).count() + rehearsing;
             let left = policy.breaker_failures.max(1).saturating_sub(failures);
             out >= usize::try_from(left).unwrap_or(usize::MAX)
         }
         Circuit::Open { .. } => false,
-        Circuit::HalfOpen { probing } => history
-            .acts
-            .iter()
-            .filter(under_way)
-            .any(|act| Some(&act.permit) == probing.as_ref()),
+        Circuit::HalfOpen { probing } => {
+            let mut acts = history.acts.iter().filter(under_way);
+            rehearsing > 0 || acts.any(|act| Some(&act.permit) == probing.as_ref())
+        }
     }
 }
 
 /// Where the breaker stands at `now`.
 pub fn circuit(history: &History, policy: &Policy, now: Timestamp) -> Circuit {
-    let mut failures = 0_u32;
-    let mut last_failure = Timestamp::MIN;
-    for act in &history.acts {
-        match act.outcome {
-            Some(ActOutcome::Refused { .. }) => {
-                failures = failures.saturating_add(1);
-                last_failure = last_failure.max(act.at);
-            }
-            Some(ActOutcome::Done { .. }) => {
-                failures = 0;
-                last_failure = Timestamp::MIN;
-            }
-            None
-            | Some(
-                ActOutcome::Blocked { .. }
-                | ActOutcome::Stale { .. }
-                | ActOutcome::Expired
-                | ActOutcome::Unknown { .. }
-                | ActOutcome::NotDone { .. },
-            ) => {}
-        }
-    }
+    let row = failures_in_a_row(history);
+    let failures = u32::try_from(row.len()).unwrap_or(u32::MAX);
+    let newest = row.into_iter().max().unwrap_or(Timestamp::MIN);
     if failures < policy.breaker_failures.max(1) {
         return Circuit::Closed { failures };
     }
-    let until = last_failure
+    let until = newest
         .saturating_add(policy.breaker_open_for)
         .unwrap_or(Timestamp::MAX);
     if now < until {
@@ -89,6 +76,23 @@ pub fn circuit(history: &History, policy: &Policy, now: Timestamp) -> Circuit {
     Circuit::HalfOpen {
         probing: probing.map(|act| act.permit.clone()),
     }
+}
+
+/// When each failure after the newest done write was. A rehearsal has its place after the write that
+/// was the newest then: one that was sent before a refusal and is done after it proves nothing.
+fn failures_in_a_row(history: &History) -> Vec<Timestamp> {
+    let done = history.acts.iter().rposition(Act::is_done);
+    let since = history.acts.get(done.unwrap_or(0)..).unwrap_or_default();
+    let refused = |act: &&Act| matches!(act.outcome, Some(ActOutcome::Refused { .. }));
+    let is_in_row = |refusal: &&Refusal| {
+        done.is_none()
+            || since
+                .iter()
+                .any(|act| Some(&act.permit) == refusal.after.as_ref())
+    };
+    let rehearsals = history.refused_rehearsals.iter().filter(is_in_row);
+    let writes = since.iter().filter(refused).map(|act| act.at);
+    writes.chain(rehearsals.map(|refusal| refusal.at)).collect()
 }
 
 #[cfg(test)]
@@ -105,6 +109,10 @@ mod tests {
         for (index, word) in acts.split_whitespace().enumerate() {
             stage.now = start + SignedDuration::from_secs(i64::try_from(index).expect("few"));
             let outcome = match word {
+                "forbidden" => {
+                    stage.history.record_refused_rehearsal(stage.now);
+                    continue;
+                }
                 "done" => Some(done()),
                 "refused" => Some(refused()),
                 "stale" => Some(ActOutcome::Stale { why: why() }),
@@ -125,11 +133,20 @@ mod tests {
     #[test]
     fn no_more_writes_are_out_than_may_fail() {
         let waits = |words: &str, seconds: i64| {
+            let rehearsing = words
+                .split_whitespace()
+                .filter(|w| *w == "rehearsing")
+                .count();
             let mut stage = Stage::memory();
             let start = stage.now;
             for (index, word) in words.split_whitespace().enumerate() {
                 stage.now = start + SignedDuration::from_secs(i64::try_from(index).expect("few"));
                 let outcome = match word {
+                    "rehearsing" => continue,
+                    "forbidden" => {
+                        stage.history.record_refused_rehearsal(stage.now);
+                        continue;
+                    }
                     "refused" => Some(refused()),
                     "unknown" => Some(ActOutcome::Unknown { why: String::new() }),
                     _ => None,
@@ -138,7 +155,7 @@ mod tests {
                 stage.act(0, step, outcome);
             }
             let now = stage.now + SignedDuration::from_secs(seconds);
-            enough_are_out(&stage.history, &stage.policy, now)
+            enough_are_out(&stage.history, &stage.policy, rehearsing, now)
         };
         assert!(!waits("", 0));
         assert!(!waits("out out", 0));
@@ -148,6 +165,10 @@ mod tests {
             !waits("refused out unknown", 0),
             "nobody will answer that one"
         );
+        assert!(!waits("out rehearsing", 0));
+        assert!(waits("out rehearsing rehearsing", 0));
+        assert!(waits("forbidden rehearsing rehearsing", 0));
+        assert!(waits("forbidden refused forbidden rehearsing", 300));
         // Open: the gate says so at once. Half open: one tries, the others wait for it.
         assert!(!waits("refused refused refused out", 0));
         assert!(!waits("refused refused refused", 300));
@@ -161,7 +182,7 @@ mod tests {
             stage.act(ago, step.clone(), Some(refused()));
         }
         stage.act(0, step, None);
-        assert!(enough_are_out(&stage.history, &stage.policy, stage.now));
+        assert!(enough_are_out(&stage.history, &stage.policy, 0, stage.now));
     }
 
     fn name(circuit: &Circuit) -> String {
@@ -191,6 +212,13 @@ mod tests {
             ("refused stale refused blocked expired refused", 0, "open 3"),
             ("refused notdone unknown refused", 0, "closed 2"),
             ("stale stale stale stale", 0, "closed 0"),
+            // A forbidden rehearsal is a failure like a refused write; only a done write ends the row.
+            ("forbidden forbidden", 0, "closed 2"),
+            ("forbidden refused forbidden", 0, "open 3"),
+            ("forbidden forbidden forbidden", 299, "open 3"),
+            ("forbidden forbidden forbidden", 300, "half open -"),
+            ("forbidden forbidden done forbidden", 0, "closed 1"),
+            ("done forbidden stale forbidden forbidden", 0, "open 3"),
             // A write that was out when the circuit opened is not the one that tries.
             ("refused refused out refused", 300, "half open -"),
         ] {
@@ -221,5 +249,22 @@ mod tests {
         assert_eq!(tried(Some(refused()), 5), "open 4");
         assert_eq!(tried(Some(refused()), 300), "half open -");
         assert_eq!(tried(Some(done()), 5), "closed 0");
+    }
+
+    #[test]
+    fn a_write_that_was_sent_before_a_refusal_and_is_done_after_it_proves_nothing() {
+        let mut stage = Stage::memory();
+        let step = stage.step.clone();
+        stage.act(9, step.clone(), None);
+        for _ in 0..3 {
+            stage.history.record_refused_rehearsal(stage.now);
+        }
+        let sent_before = stage.history.acts[0].permit.clone();
+        stage.history.record_outcome(&sent_before, done());
+        let now = stage.now + SignedDuration::from_secs(5);
+        let stands = |stage: &Stage| name(&circuit(&stage.history, &stage.policy, now));
+        assert_eq!(stands(&stage), "open 3");
+        stage.act(0, step, Some(done()));
+        assert_eq!(stands(&stage), "closed 0");
     }
 }

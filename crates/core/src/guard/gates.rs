@@ -100,6 +100,11 @@ pub(super) fn rule(scene: &Scene<'_>) -> Vec<Ruling> {
     GATES.iter().map(one).collect()
 }
 
+/// What the circuit breaker alone says: it rules before the rehearsal too.
+pub(super) fn breaker(scene: &Scene<'_>) -> Verdict {
+    seeing(&breaker::Breaker, scene).0
+}
+
 /// Not seen is not healthy: a pass counts only where everything it rests on was seen.
 fn seeing(gate: &dyn Gate, scene: &Scene<'_>) -> Ruled {
     let ruled = gate.check(scene);

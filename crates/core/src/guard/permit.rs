@@ -44,6 +44,12 @@ impl Permit {
     }
 }
 
+/// Whether the step may be rehearsed at all: while the circuit is open nothing is sent, not even
+/// that. [`judge`] says why not.
+pub(crate) fn may_rehearse(scene: &Scene<'_>) -> bool {
+    gates::breaker(scene) == Verdict::Pass
+}
+
 /// Runs every gate over the scene. A permit comes back only when all of them passed.
 pub fn judge(scene: &Scene<'_>, leader_epoch: u64) -> (Vec<Ruling>, Option<Permit>) {
     let rulings = gates::rule(scene);

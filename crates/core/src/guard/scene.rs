@@ -23,8 +23,8 @@ pub struct Scene<'a> {
     pub history: &'a History,
     /// The diagnosis made from `snapshot`; `None` when the fault is no longer there.
     pub diagnosis: Option<&'a Diagnosis>,
-    /// The rehearsal of exactly this step.
-    pub rehearsal: &'a Rehearsal,
+    /// The rehearsal of exactly this step; `None` where nothing was sent.
+    pub rehearsal: Option<&'a Rehearsal>,
     /// The step.
     pub step: &'a Step,
 }
@@ -37,15 +37,29 @@ pub enum Rehearsal {
         /// What would change, as lines `path: old -> new`.
         diff: Vec<String>,
     },
-    /// The server could not rehearse it (no right, a webhook without dry run): the diff was
-    /// computed here, which in `auto` is an ask.
+    /// The server could not rehearse it (a webhook without dry run): the diff was computed here, which
+    /// in `auto` is an ask.
     Local {
         /// As above.
         diff: Vec<String>,
         /// Why the server did not.
         why: String,
     },
-    /// It would be refused.
+    /// 403: our account lacks the right, for the write as for its rehearsal. The diff was computed
+    /// here.
+    NoRight {
+        /// As above.
+        diff: Vec<String>,
+        /// The server's reason.
+        why: String,
+    },
+    /// 403 for another reason (an admission rule), or 401.
+    Forbidden {
+        /// The server's reason.
+        why: String,
+    },
+    /// It would be refused for what is in it (422, a disruption budget, a container that is not in the
+    /// template).
     Refused {
         /// The server's reason.
         why: String,
@@ -60,6 +74,21 @@ pub enum Rehearsal {
         /// The error.
         why: String,
     },
+}
+
+impl Rehearsal {
+    /// Whether it counts as a failure for the breaker: the server refuses us, and would refuse the
+    /// write too. What speaks of this one request, or of no answer, says nothing about the next one.
+    pub fn is_failure(&self) -> bool {
+        match self {
+            Self::NoRight { .. } | Self::Forbidden { .. } => true,
+            Self::Accepted { .. }
+            | Self::Local { .. }
+            | Self::Refused { .. }
+            | Self::Stale { .. }
+            | Self::Failed { .. } => false,
+        }
+    }
 }
 
 impl Scene<'_> {

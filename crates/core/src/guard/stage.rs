@@ -22,7 +22,7 @@ pub(crate) struct Stage {
     pub(crate) now: Timestamp,
     pub(crate) history: History,
     pub(crate) diagnosis: Option<Diagnosis>,
-    pub(crate) rehearsal: Rehearsal,
+    pub(crate) rehearsal: Option<Rehearsal>,
     pub(crate) step: Step,
 }
 
@@ -109,7 +109,7 @@ impl Stage {
             snapshot,
             history: History::default(),
             diagnosis: Some(diagnosis),
-            rehearsal: Rehearsal::Accepted { diff: Vec::new() },
+            rehearsal: Some(Rehearsal::Accepted { diff: Vec::new() }),
             step: step.expect("the target has what the action changes"),
         }
     }
@@ -318,7 +318,7 @@ impl Stage {
             now: self.now,
             history: &self.history,
             diagnosis: self.diagnosis.as_ref(),
-            rehearsal: &self.rehearsal,
+            rehearsal: self.rehearsal.as_ref(),
             step: &self.step,
         }
     }

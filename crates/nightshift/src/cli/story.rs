@@ -222,7 +222,10 @@ fn rehearsal(page: &mut Page, events: &[Recorded]) {
             (Tone::Dim, "the API server would take it".to_owned(), diff)
         }
         Rehearsal::Local { diff, why } => (Tone::Warn, format!("computed here: {why}"), diff),
-        Rehearsal::Refused { why } => (Tone::Bad, format!("would be refused: {why}"), Vec::new()),
+        Rehearsal::NoRight { diff, why } => (Tone::Bad, format!("no right: {why}"), diff),
+        Rehearsal::Forbidden { why } | Rehearsal::Refused { why } => {
+            (Tone::Bad, format!("would be refused: {why}"), Vec::new())
+        }
         Rehearsal::Stale { why } => (Tone::Warn, format!("the target changed: {why}"), Vec::new()),
         Rehearsal::Failed { why } => (Tone::Bad, format!("no answer: {why}"), Vec::new()),
     };

@@ -71,9 +71,16 @@ impl Lines {
         }
         let rehearsal: Option<Rehearsal> = serde_json::from_value(body("rehearsal")).ok();
         let diff = match rehearsal {
-            Some(Rehearsal::Accepted { diff } | Rehearsal::Local { diff, .. }) => diff,
             Some(
-                Rehearsal::Refused { why } | Rehearsal::Stale { why } | Rehearsal::Failed { why },
+                Rehearsal::Accepted { diff }
+                | Rehearsal::Local { diff, .. }
+                | Rehearsal::NoRight { diff, .. },
+            ) => diff,
+            Some(
+                Rehearsal::Forbidden { why }
+                | Rehearsal::Refused { why }
+                | Rehearsal::Stale { why }
+                | Rehearsal::Failed { why },
             ) => {
                 vec![why]
             }

@@ -6,7 +6,7 @@ use crate::journal::{self, Line, Seq};
 use jiff::Timestamp;
 use nightshift_core::analysis;
 use nightshift_core::engine::{Decision, Effect, Input};
-use nightshift_core::history::ActOutcome;
+use nightshift_core::history::{ALWAYS_KEPT, ActOutcome, Refusal};
 use nightshift_core::ids::{ClusterUid, Digest, IncidentId, PermitId};
 use nightshift_core::incident::Incident;
 use nightshift_core::plan::Step;
@@ -120,6 +120,7 @@ async fn put_batch(
         entries,
         incidents,
         notices,
+        refused_rehearsal,
     } = &commit.decision.batch;
     let mut chain = Chain::load(tx, commit.cluster, seq, commit.at).await?;
     for entry in entries {
@@ -133,6 +134,9 @@ async fn put_batch(
     }
     for notice in notices {
         put_notice(tx, commit, notice).await?;
+    }
+    if let Some(refusal) = refused_rehearsal {
+        put_refusal(tx, commit.cluster, seq, refusal).await?;
     }
     Ok(chain.into_heads())
 }
@@ -232,6 +236,34 @@ async fn put_notice(tx: &mut Tx, commit: &Commit<'_>, notice: &Notice) -> Result
     .bind(&notice.title)
     .bind(&notice.text)
     .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// The newest refused rehearsals are kept, as many as the engine remembers.
+async fn put_refusal(
+    tx: &mut Tx,
+    cluster: &ClusterUid,
+    seq: Seq,
+    refusal: &Refusal,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO refused_rehearsals (cluster, seq, at, after_permit) VALUES ($1, $2, $3, $4)",
+    )
+    .bind(cluster.as_str())
+    .bind(signed(seq.0)?)
+    .bind(refusal.at.to_string())
+    .bind(refusal.after.as_ref().map(PermitId::as_str))
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query(
+        "DELETE FROM refused_rehearsals WHERE cluster = $1 AND seq <=
+             (SELECT seq FROM refused_rehearsals WHERE cluster = $1 ORDER BY seq DESC
+                  LIMIT 1 OFFSET $2)",
+    )
+    .bind(cluster.as_str())
+    .bind(i64::try_from(ALWAYS_KEPT).unwrap_or(i64::MAX))
     .execute(&mut **tx)
     .await?;
     Ok(())

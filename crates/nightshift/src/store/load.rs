@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use nightshift_core::analysis::kin_keys;
 use nightshift_core::diagnose::FaultClass;
 use nightshift_core::engine::Checkpoint;
-use nightshift_core::history::{Act, History, MAX_ACTS, MAX_OOM_KILLS};
+use nightshift_core::history::{Act, History, MAX_ACTS, MAX_OOM_KILLS, Refusal};
 use nightshift_core::ids::{ClusterUid, Digest, IncidentId, PermitId, Uid};
 use nightshift_core::incident::{Incident, Phase};
 use nightshift_core::record::{Entry, EntryKind};
@@ -113,6 +113,7 @@ impl Store {
         let mut history = History {
             acts: self.acts(cluster).await?,
             known_good: self.known_good(cluster, since).await?,
+            refused_rehearsals: self.refused_rehearsals(cluster).await?,
             ..History::default()
         };
         for incident in self.oom_kills(cluster, since).await? {
@@ -171,6 +172,23 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         bodies(&found)
+    }
+
+    async fn refused_rehearsals(&self, cluster: &ClusterUid) -> Result<Vec<Refusal>, StoreError> {
+        let rows: Vec<(String, Option<String>)> = sqlx::query_as(
+            "SELECT at, after_permit FROM refused_rehearsals WHERE cluster = $1 ORDER BY seq",
+        )
+        .bind(cluster.as_str())
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|(at, after)| {
+                Ok(Refusal {
+                    at: time(&at)?,
+                    after: after.map(PermitId::from),
+                })
+            })
+            .collect()
     }
 
     async fn known_good(

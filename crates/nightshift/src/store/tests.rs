@@ -5,6 +5,7 @@ use crate::journal::{self, Seq};
 use jiff::{SignedDuration, Timestamp};
 use nightshift_core::diagnose::FaultClass;
 use nightshift_core::engine::{Decision, Input};
+use nightshift_core::history::{ALWAYS_KEPT, History, Refusal};
 use nightshift_core::ids::{Digest, IncidentId};
 use nightshift_core::incident::{Fingerprint, Incident, Outcome, Phase};
 use nightshift_core::plan::{Action, Author, Check, Step};
@@ -223,6 +224,31 @@ async fn a_restart_knows_which_workloads_were_killed_for_their_memory() {
     let kills = loaded.unwrap().history.oom_kills;
     let owners: Vec<_> = kills.into_keys().collect();
     assert_eq!(owners, [killed.owner.to_string()]);
+}
+
+#[tokio::test]
+async fn a_restart_knows_the_newest_refused_rehearsals_and_their_place() {
+    let (store, _folder, epoch) = filled().await;
+    let mut history = History::default();
+    for minute in 0..i64::try_from(ALWAYS_KEPT).unwrap() + 7 {
+        let refusal = Refusal {
+            at: At::minutes(minute),
+            after: (minute % 2 == 0).then(|| "permit-1".into()),
+        };
+        history.keep_refused_rehearsal(refusal.clone());
+        let refused = Decision {
+            batch: Batch {
+                refused_rehearsal: Some(refusal),
+                ..Batch::default()
+            },
+            effects: Vec::new(),
+        };
+        append(&store, epoch, &Input::Tick, &refused).await.unwrap();
+    }
+    let loaded = store.checkpoint(&CLUSTER.into(), At::minutes(9)).await;
+    let known = loaded.unwrap().history.refused_rehearsals;
+    assert_eq!(known.len(), ALWAYS_KEPT);
+    assert_eq!(known, history.refused_rehearsals);
 }
 
 #[tokio::test]

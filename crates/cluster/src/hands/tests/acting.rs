@@ -81,7 +81,7 @@ fn given(
         now: snapshot.taken_at,
         history: &History::default(),
         diagnosis: Some(&diagnosis),
-        rehearsal: &Rehearsal::Accepted { diff: Vec::new() },
+        rehearsal: Some(&Rehearsal::Accepted { diff: Vec::new() }),
         step: &step,
     };
     let (rulings, permit) = judge(&scene, 1);

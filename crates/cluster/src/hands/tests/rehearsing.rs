@@ -13,6 +13,8 @@ fn kind(rehearsal: &Rehearsal) -> &'static str {
     match rehearsal {
         Rehearsal::Accepted { .. } => "accepted",
         Rehearsal::Local { .. } => "local",
+        Rehearsal::NoRight { .. } => "no right",
+        Rehearsal::Forbidden { .. } => "forbidden",
         Rehearsal::Refused { .. } => "refused",
         Rehearsal::Stale { .. } => "stale",
         Rehearsal::Failed { .. } => "failed",
@@ -79,7 +81,11 @@ async fn without_the_right_or_a_webhooks_support_the_diff_is_made_here() {
                 .to_owned(),
         ];
         let why = format!("{code}: {message}");
-        assert_eq!(rehearsal, Rehearsal::Local { diff, why });
+        let expected = match code {
+            403 => Rehearsal::NoRight { diff, why },
+            _ => Rehearsal::Local { diff, why },
+        };
+        assert_eq!(rehearsal, expected);
     }
 }
 
@@ -107,16 +113,22 @@ async fn a_roll_back_shows_no_value_of_the_environment() {
 }
 
 #[tokio::test]
-async fn a_rule_of_the_cluster_or_a_budget_refuses() {
+async fn a_rule_of_admission_forbids_and_a_budget_or_a_wrong_value_refuses() {
     let denied = "admission webhook \"w.test\" denied the request: no";
     let image = step(set_image(), &deployment());
     let (rehearsal, _) = rehearse(&image, [says(&deployment()), status(403, denied)]).await;
     assert_eq!(
         rehearsal,
-        Rehearsal::Refused {
+        Rehearsal::Forbidden {
             why: format!("403: {denied}")
         }
     );
+    // Nor may we look.
+    let (rehearsal, server) = rehearse(&image, [status(403, denied)]).await;
+    assert_eq!(kind(&rehearsal), "forbidden");
+    assert!(server.sent().is_empty());
+    let (rehearsal, _) = rehearse(&image, [says(&deployment()), status(413, "too large")]).await;
+    assert_eq!(kind(&rehearsal), "refused");
     let evict = step(Action::Evict, &pod());
     for reply in [status(429, "budget"), status(201, "two budgets")] {
         let (rehearsal, _) = rehearse(&evict, [says(&pod()), reply]).await;

@@ -11,14 +11,20 @@ impl Gate for Rehearsed {
     }
 
     fn check(&self, scene: &Scene<'_>) -> Ruled {
-        match scene.rehearsal {
+        let Some(rehearsal) = scene.rehearsal else {
+            return ask("nothing was sent to the API server, not even a dry run");
+        };
+        match rehearsal {
             Rehearsal::Accepted { diff } => {
                 pass(format!("the API server would change {} fields", diff.len()))
             }
             Rehearsal::Local { why, .. } => {
                 ask(format!("the API server did not rehearse it: {why}"))
             }
-            Rehearsal::Refused { why } => deny(format!("the API server would refuse it: {why}")),
+            Rehearsal::NoRight { why, .. } => ask(format!("our account has no right to it: {why}")),
+            Rehearsal::Forbidden { why } | Rehearsal::Refused { why } => {
+                deny(format!("the API server would refuse it: {why}"))
+            }
             Rehearsal::Stale { why } => deny(format!("the object moved: {why}")),
             Rehearsal::Failed { why } => deny(format!("the rehearsal got no answer: {why}")),
         }
@@ -37,9 +43,15 @@ mod tests {
             diff: vec!["a: 1 -> 2".to_owned()],
             why: why(),
         };
+        let no_right = Rehearsal::NoRight {
+            diff: Vec::new(),
+            why: why(),
+        };
         for (rehearsal, verdict) in [
             (Rehearsal::Accepted { diff: Vec::new() }, Verdict::Pass),
             (local, Verdict::Ask),
+            (no_right, Verdict::Ask),
+            (Rehearsal::Forbidden { why: why() }, Verdict::Deny),
             (Rehearsal::Refused { why: why() }, Verdict::Deny),
             (Rehearsal::Stale { why: why() }, Verdict::Deny),
             (Rehearsal::Failed { why: why() }, Verdict::Deny),
@@ -50,8 +62,17 @@ mod tests {
                 "because"
             };
             Stage::memory()
-                .with(|s| s.rehearsal = rehearsal)
+                .with(|s| s.rehearsal = Some(rehearsal))
                 .says("rehearsal", verdict, text);
         }
+    }
+
+    #[test]
+    fn what_was_not_rehearsed_asks() {
+        Stage::memory().with(|s| s.rehearsal = None).says(
+            "rehearsal",
+            Verdict::Ask,
+            "nothing was sent",
+        );
     }
 }
