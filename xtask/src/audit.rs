@@ -74,12 +74,17 @@ const NO_WRITES: [&str; 5] = [
 
 /// All writes of a user since a byte of the log, in order.
 pub fn writes_of(user: &str, log: &Path, since: u64) -> Result<Vec<Write>> {
-    Ok(writes_in(user, &tail(log, since)?))
+    Ok(sent_in(user, false, &tail(log, since)?))
 }
 
 /// How often a user listed a resource in all namespaces, since a byte of the log.
 pub fn lists_of(user: &str, resource: &str, log: &Path, since: u64) -> Result<usize> {
     Ok(lists_in(user, resource, &tail(log, since)?))
+}
+
+/// The same requests with `dryRun=All`, in order.
+pub fn rehearsals_of(user: &str, log: &Path, since: u64) -> Result<Vec<Write>> {
+    Ok(sent_in(user, true, &tail(log, since)?))
 }
 
 fn tail(log: &Path, since: u64) -> Result<String> {
@@ -113,11 +118,11 @@ fn lists_in(user: &str, resource: &str, log: &str) -> usize {
         .count()
 }
 
-fn writes_in(user: &str, log: &str) -> Vec<Write> {
+fn sent_in(user: &str, dry: bool, log: &str) -> Vec<Write> {
     asked(user, log)
         .filter(|e| !["get", "list", "watch"].contains(&e.verb.as_str()))
         .filter(|e| !NO_WRITES.contains(&e.object_ref.resource.as_str()))
-        .filter(|e| !e.request_uri.contains("dryRun=All"))
+        .filter(|e| e.request_uri.contains("dryRun=All") == dry)
         .map(|e| {
             let ObjectRef {
                 resource,
@@ -179,7 +184,9 @@ mod tests {
             line("admin", "patch", "/apis/apps/v1/x", "ResponseComplete"),
         ]
         .join("\n");
-        let writes = writes_in("agent", &log);
+        let rehearsals = sent_in("agent", true, &log);
+        assert_eq!(rehearsals.len(), 1, "{rehearsals:?}");
+        let writes = sent_in("agent", false, &log);
         assert_eq!(writes.len(), 1);
         assert_eq!(
             (writes[0].verb.as_str(), writes[0].resource.as_str()),
@@ -213,7 +220,7 @@ mod tests {
     #[test]
     fn recorded_lines_of_a_real_server_are_read() {
         let log = include_str!("../../docs/recorded/audit.jsonl");
-        let writes = writes_in("admin", log);
+        let writes = sent_in("admin", false, log);
         let read: Vec<_> = writes
             .iter()
             .map(|write| (write.verb.as_str(), write.resource.as_str(), write.code))
@@ -239,6 +246,6 @@ mod tests {
             "ResponseComplete",
         )
         .replace("deployments", "selfsubjectaccessreviews");
-        assert_eq!(writes_in("agent", &review), []);
+        assert_eq!(sent_in("agent", false, &review), []);
     }
 }

@@ -94,6 +94,14 @@ impl<'l> Stage<'l> {
         Ok(writes)
     }
 
+    /// Rehearsals of the agent in this stage since it was set.
+    pub fn rehearsals(&self) -> Result<Vec<Write>> {
+        let (agent, _) = Identity::Agent.user_and_group();
+        let mut sent = audit::rehearsals_of(agent, &self.lab.audit_log(), self.since)?;
+        sent.retain(|w| w.namespace == self.namespace);
+        Ok(sent)
+    }
+
     /// Those of [`Stage::writes`] that are to its own namespace.
     pub fn writes_inside(&self) -> Result<Vec<Write>> {
         let mut writes = self.writes()?;

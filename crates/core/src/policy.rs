@@ -1,5 +1,6 @@
 //! What the owner of the cluster allows: validated configuration, read by gates and engine.
 
+use crate::world::GuardedNamespaces;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -66,6 +67,25 @@ impl Policy {
     /// Whether a write may follow from any plan.
     pub fn may_write(&self) -> bool {
         !self.dry_run && self.autonomy >= Autonomy::Approve
+    }
+
+    /// Why the namespace is never written to: it is the system's, our own, a configured one, or one that
+    /// the API server itself depends on.
+    pub fn protects(&self, namespace: &str, guarded: &GuardedNamespaces) -> Option<String> {
+        let why = if namespace.starts_with("kube-") || namespace.ends_with("-system") {
+            format!("{namespace} is a system namespace")
+        } else if self.own_namespace.as_deref() == Some(namespace) {
+            format!("{namespace} is Nightshift's own namespace")
+        } else if self.protected_namespaces.contains(namespace) {
+            format!("{namespace} is listed under protected_namespaces")
+        } else if guarded.webhooks.contains(namespace) {
+            format!("an admission webhook is served from {namespace}")
+        } else if guarded.api_services.contains(namespace) {
+            format!("an API service is served from {namespace}")
+        } else {
+            return None;
+        };
+        Some(why)
     }
 }
 

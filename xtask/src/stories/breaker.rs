@@ -1,5 +1,5 @@
-//! Writes that are rehearsed well and then refused: the circuit breaker opens, and nothing else is
-//! tried.
+//! A right that is taken back, and writes that are rehearsed well and then refused: the circuit breaker
+//! opens, and nothing else is tried.
 
 use std::time::Duration;
 
@@ -7,16 +7,23 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 
 use super::{Story, tag};
-use crate::agent::{Agent, Settings};
+use crate::agent::{self, Agent, Settings, URL};
 use crate::audit::Write;
 use crate::faults::Stage;
 use crate::lab::{Identity, Lab, until};
 
-pub static STORIES: &[Story] = &[Story {
-    name: "refused_writes_open_the_breaker_and_the_rest_ask",
-    long: false,
-    play: refused_writes,
-}];
+pub static STORIES: &[Story] = &[
+    Story {
+        name: "refused_writes_open_the_breaker_and_the_rest_ask",
+        long: false,
+        play: refused_writes,
+    },
+    Story {
+        name: "revoked_right_to_patch_opens_the_breaker_and_everything_asks",
+        long: false,
+        play: revoked_right,
+    },
+];
 
 /// Workloads that break at the same time.
 const WORKLOADS: usize = 5;
@@ -28,17 +35,9 @@ const FAILURES: usize = 3;
 fn refused_writes(lab: &Lab) -> Result<()> {
     let tag = tag();
     let mut stage = Stage::new(lab, "breaker", &tag)?;
-    let names: Vec<String> = (1..=WORKLOADS).map(|n| format!("app-{tag}-{n}")).collect();
-    for name in &names {
-        stage.name.clone_from(name);
-        lab.apply(&stage.deployment(&["serve"], ""))?;
-    }
-    for name in &names {
-        stage.name.clone_from(name);
-        stage.roll_out(&stage.deployment(&["serve"], ""))?;
-    }
+    let names = workloads(&mut stage, &tag)?;
     refuse_writes(lab, &stage, &tag)?;
-    let played = play(lab, &mut stage, &names);
+    let played = only_writes_are_refused(lab, &mut stage, &names);
     for kind in ["binding", ""] {
         let kind = format!("validatingadmissionpolicy{kind}");
         lab.kubectl(&["delete", &kind, &policy_name(&tag)])?;
@@ -47,8 +46,26 @@ fn refused_writes(lab: &Lab) -> Result<()> {
     played
 }
 
-fn play(lab: &Lab, stage: &mut Stage<'_>, names: &[String]) -> Result<()> {
-    let agent = Agent::start(lab, Settings::auto())?;
+/// Workloads that serve.
+fn workloads(stage: &mut Stage<'_>, tag: &str) -> Result<Vec<String>> {
+    let names: Vec<String> = (1..=WORKLOADS).map(|n| format!("app-{tag}-{n}")).collect();
+    for name in &names {
+        stage.name.clone_from(name);
+        stage.lab.apply(&stage.deployment(&["serve"], ""))?;
+    }
+    for name in &names {
+        stage.name.clone_from(name);
+        stage.roll_out(&stage.deployment(&["serve"], ""))?;
+    }
+    Ok(names)
+}
+
+/// Breaks every workload; why each of them waits for a person, after time enough for one more try.
+fn all_break_and_wait(
+    agent: &Agent<'_>,
+    stage: &mut Stage<'_>,
+    names: &[String],
+) -> Result<Vec<String>> {
     for name in names {
         stage.name.clone_from(name);
         stage.change_container(&json!({ "image": "img.test/app:nowhere" }))?;
@@ -59,8 +76,56 @@ fn play(lab: &Lab, stage: &mut Stage<'_>, names: &[String]) -> Result<()> {
         let why = waiting["waiting_for"].as_str().unwrap_or_default();
         reasons.push(why.to_owned());
     }
-    // Time enough for one more try, were there one.
     std::thread::sleep(Duration::from_secs(10));
+    for name in names {
+        agent.await_incident(name, &["waiting"], Duration::from_secs(5))?;
+    }
+    Ok(reasons)
+}
+
+/// The account may no longer patch: every rehearsal is forbidden, and after three of them not even one
+/// is sent.
+fn revoked_right(lab: &Lab) -> Result<()> {
+    let tag = tag();
+    let mut stage = Stage::new(lab, "revoked", &tag)?;
+    let names = workloads(&mut stage, &tag)?;
+    lab.kubectl(&["delete", "clusterrolebinding", "nightshift-write"])?;
+    let played = no_right_is_left(lab, &mut stage, &names);
+    lab.install_agent(&agent::rbac()?)?;
+    stage.remove()?;
+    played
+}
+
+fn no_right_is_left(lab: &Lab, stage: &mut Stage<'_>, names: &[String]) -> Result<()> {
+    let agent = Agent::start(lab, Settings::auto())?;
+    let reasons = all_break_and_wait(&agent, stage, names)?;
+    let writes = stage.writes()?;
+    ensure!(writes.is_empty(), "it wrote: {writes:?}");
+    let rehearsals = stage.rehearsals()?;
+    let forbidden = |sent: &Write| sent.code == 403 && sent.resource == "deployments";
+    ensure!(
+        rehearsals.len() == FAILURES && rehearsals.iter().all(forbidden),
+        "expected {FAILURES} forbidden rehearsals, the audit log has {rehearsals:?}"
+    );
+    let asks = |text: &str| reasons.iter().filter(|why| why.contains(text)).count();
+    let (no_right, unsent) = (asks("has no right to it"), asks("nothing was sent"));
+    ensure!(
+        (no_right, unsent) == (FAILURES, WORKLOADS - FAILURES),
+        "{no_right} had no right and {unsent} sent nothing: {reasons:?}"
+    );
+    let metrics = lab.fetch_url(&format!("{URL}/metrics"))?;
+    ensure!(
+        metrics
+            .lines()
+            .any(|line| line == "nightshift_breaker_open 1"),
+        "the metrics do not say that the circuit is open"
+    );
+    Ok(())
+}
+
+fn only_writes_are_refused(lab: &Lab, stage: &mut Stage<'_>, names: &[String]) -> Result<()> {
+    let agent = Agent::start(lab, Settings::auto())?;
+    let reasons = all_break_and_wait(&agent, stage, names)?;
     let writes = stage.writes()?;
     let refused = |write: &Write| write.code == 403 && write.resource == "deployments";
     ensure!(

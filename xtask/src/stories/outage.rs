@@ -1,8 +1,8 @@
-//! The API server goes away, and rights are taken back, in the middle of a repair.
+//! The API server goes away or falls silent in the middle of a repair.
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 
 use super::{Story, tag};
 use crate::agent::{self, Agent, Settings};
@@ -19,11 +19,6 @@ pub static STORIES: &[Story] = &[
         name: "silent_connections_are_blind_and_close_nothing",
         long: false,
         play: silent,
-    },
-    Story {
-        name: "revoked_right_to_patch_asks",
-        long: false,
-        play: revoked_right,
     },
 ];
 
@@ -109,32 +104,4 @@ fn silent(lab: &Lab) -> Result<()> {
     stage.change_container(&serde_json::json!({ "image": "img.test/app:1" }))?;
     agent.await_incident(&stage.name, &["closed"], Duration::from_secs(90))?;
     stage.remove()
-}
-
-/// The account may no longer patch: a person is asked, and nothing else is tried.
-fn revoked_right(lab: &Lab) -> Result<()> {
-    let agent = Agent::start(lab, Settings::auto())?;
-    let fault = FAULTS
-        .iter()
-        .find(|f| f.name() == "crash_loop")
-        .context("crash_loop is a fault")?;
-    let stage = Stage::new(lab, "revoked", &tag())?;
-    fault.prepare(&stage)?;
-    lab.kubectl(&["delete", "clusterrolebinding", "nightshift-write"])?;
-    fault.inject(&stage)?;
-    let waiting = agent.await_incident(&stage.name, &["waiting"], Duration::from_secs(60));
-    let writes = stage.writes()?;
-    lab.install_agent(&agent::rbac()?)?;
-    stage.remove()?;
-    waiting?;
-    ensure!(
-        writes.iter().all(|write| !write.is_done()),
-        "it wrote: {writes:?}"
-    );
-    ensure!(
-        writes.len() <= 3,
-        "it tried {} times: {writes:?}",
-        writes.len()
-    );
-    Ok(())
 }

@@ -25,6 +25,7 @@ pub(super) struct Scene {
     incident: Incident,
     pub(super) snapshot: Snapshot,
     pub(super) history: History,
+    policy: Policy,
 }
 
 impl Scene {
@@ -72,7 +73,14 @@ impl Scene {
             incident,
             snapshot,
             history: History::default(),
+            policy: Policy::default(),
         }
+    }
+
+    /// With another policy.
+    pub(super) fn policy(mut self, change: impl FnOnce(&mut Policy)) -> Self {
+        change(&mut self.policy);
+        self
     }
 
     /// As the detectors see it: the only diagnosis of the world.
@@ -208,7 +216,7 @@ impl Scene {
             diagnosis: &self.diagnosis,
             snapshot: &self.snapshot,
             history: &self.history,
-            policy: &Policy::default(),
+            policy: &self.policy,
         })
     }
 

@@ -96,11 +96,21 @@ const NO_WRITES: [&str; 5] = [
 
 /// The writes of a user among audit lines, in order.
 pub(super) fn writes_of<'l>(user: &str, lines: impl Iterator<Item = &'l str>) -> Vec<Write> {
-    let events = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    events.filter_map(|event| write(user, &event)).collect()
+    sent_by(user, false, lines)
 }
 
-fn write(user: &str, event: &Value) -> Option<Write> {
+/// The same requests with `dryRun=All`, in order.
+#[cfg(test)]
+pub(super) fn rehearsals_of<'l>(user: &str, lines: impl Iterator<Item = &'l str>) -> Vec<Write> {
+    sent_by(user, true, lines)
+}
+
+fn sent_by<'l>(user: &str, dry: bool, lines: impl Iterator<Item = &'l str>) -> Vec<Write> {
+    let events = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    events.filter_map(|event| sent(user, dry, &event)).collect()
+}
+
+fn sent(user: &str, dry: bool, event: &Value) -> Option<Write> {
     let text = |path: &str| {
         event
             .pointer(path)
@@ -109,16 +119,16 @@ fn write(user: &str, event: &Value) -> Option<Write> {
     };
     let verb = text("/verb");
     let resource = text("/objectRef/resource");
-    let is_write = text("/stage") == "ResponseComplete"
+    let is_meant = text("/stage") == "ResponseComplete"
         && text("/user/username") == user
         && !["get", "list", "watch"].contains(&verb)
         && !NO_WRITES.contains(&resource)
-        && !text("/requestURI").contains("dryRun=All");
+        && text("/requestURI").contains("dryRun=All") == dry;
     let resource = match text("/objectRef/subresource") {
         "" => resource.to_owned(),
         sub => format!("{resource}/{sub}"),
     };
-    is_write.then(|| Write {
+    is_meant.then(|| Write {
         verb: verb.to_owned(),
         resource,
         name: text("/objectRef/name").to_owned(),

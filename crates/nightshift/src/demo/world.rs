@@ -8,9 +8,9 @@
 
 use super::door::Door;
 use super::faults::{Deed, SHOP, Target};
-#[cfg(test)]
-use super::judge::lists_of;
 use super::judge::{Write, writes_of};
+#[cfg(test)]
+use super::judge::{lists_of, rehearsals_of};
 use super::shop::{self, ShopError};
 use http::HeaderValue;
 use jiff::{SignedDuration, Timestamp};
@@ -137,6 +137,13 @@ impl World {
     pub(super) fn lists_since(&self, mark: u64, resource: &str) -> usize {
         self.server
             .with(|cluster| lists_of(AGENT_USER, resource, cluster.audit.since(mark)))
+    }
+
+    /// The agent's rehearsals.
+    #[cfg(test)]
+    pub(super) fn rehearsals(&self) -> Vec<Write> {
+        self.server
+            .with(|cluster| rehearsals_of(AGENT_USER, cluster.audit.since(0)))
     }
 
     /// An object.

@@ -141,6 +141,7 @@ pub(crate) fn decision(incidents: Vec<Incident>) -> Decision {
                 })
                 .collect(),
             incidents,
+            ..Batch::default()
         },
         effects: Vec::new(),
     }

@@ -23,22 +23,12 @@ impl Gate for Protected {
 
     fn check(&self, scene: &Scene<'_>) -> Ruled {
         let name = scene.step.target.namespace.as_str();
-        let guarded = &scene.snapshot.guarded_namespaces;
         if name.is_empty() {
-            pass("the object lives in no namespace")
-        } else if name.starts_with("kube-") || name.ends_with("-system") {
-            deny(format!("{name} is a system namespace"))
-        } else if scene.policy.own_namespace.as_deref() == Some(name) {
-            deny(format!("{name} is Nightshift's own namespace"))
-        } else if scene.policy.protected_namespaces.contains(name) {
-            deny(format!("{name} is listed under protected_namespaces"))
-        } else if guarded.webhooks.contains(name) {
-            deny(format!("an admission webhook is served from {name}"))
-        } else if guarded.api_services.contains(name) {
-            deny(format!("an API service is served from {name}"))
-        } else {
-            pass(format!("{name} is not protected"))
+            return pass("the object lives in no namespace");
         }
+        let guarded = &scene.snapshot.guarded_namespaces;
+        let why = scene.policy.protects(name, guarded);
+        why.map_or_else(|| pass(format!("{name} is not protected")), deny)
     }
 }
 

@@ -1,6 +1,6 @@
 //! `drain_node`: one eviction a pod, one at a time, each judged anew. Always asks.
 
-use super::{Proposal, Run, Tool, WRITE_FIELDS, owner};
+use super::{MAX_LINES, Proposal, Run, Tool, WRITE_FIELDS, owner};
 use crate::plan::Action;
 use crate::runbook::advance::Context;
 use crate::runbook::format::RunbookStep;
@@ -20,37 +20,72 @@ fn propose(cx: &Context<'_>, def: &RunbookStep) -> Proposal {
     let Some(node) = owner::node(cx) else {
         return Proposal::Person("the fault is not about a node that was seen".to_owned());
     };
-    let pods = evictable(cx, node);
-    if let Some(leaving) = pods
+    let Pods { go, stay } = pods(cx, node);
+    if let Some(leaving) = go
         .iter()
         .find(|pod| pod.metadata.deletion_timestamp.is_some())
     {
         return Proposal::Pass(format!("{} is still leaving", leaving.reference()));
     }
-    let Some(pod) = pods.first() else {
-        return Proposal::Pass(format!("no pod of {} can be evicted", node.reference()));
+    let Some(pod) = go.first() else {
+        let none = format!("no pod of {} can be evicted", node.reference());
+        let more = stay.map_or_else(String::new, |stay| format!("; {stay}"));
+        return Proposal::Pass(none + &more);
     };
     let mut asks = vec!["a drain always asks a person".to_owned()];
     asks.extend(local_data(pod));
+    asks.extend(stay);
     let target = Object::Pod((*pod).clone());
     owner::propose(cx, def, Action::Evict, &target, asks)
 }
 
-/// Pods on the node that a controller makes anew elsewhere: never those of a DaemonSet (they would
-/// come back here), of kube-system, mirror pods, bare pods, or pods that have ended.
-fn evictable<'a>(cx: &Context<'a>, node: &Node) -> Vec<&'a Arc<Pod>> {
-    let on_node = cx.snapshot.pods.iter();
-    on_node
-        .filter(|pod| {
-            let controller = pod.metadata.controller();
-            let ended = matches!(pod.status.phase.as_str(), "Succeeded" | "Failed");
-            pod.spec.node_name == node.metadata.name
-                && pod.metadata.namespace != "kube-system"
-                && !pod.is_mirror()
-                && !ended
-                && controller.is_some_and(|owner| owner.kind != Kind::DaemonSet)
-        })
-        .collect()
+/// The pods of a node that a drain speaks of.
+struct Pods<'a> {
+    /// Those that a controller makes anew elsewhere.
+    go: Vec<&'a Arc<Pod>>,
+    /// Those that the guard would never let go, named with the reason: none of them keeps the others
+    /// from going.
+    stay: Option<String>,
+}
+
+/// Pods of a DaemonSet and mirror pods belong to the node, and what has ended needs no place: a drain
+/// does not speak of them.
+fn pods<'a>(cx: &Context<'a>, node: &Node) -> Pods<'a> {
+    let (mut go, mut stay) = (Vec::new(), Vec::new());
+    for pod in &cx.snapshot.pods {
+        let controller = pod.metadata.controller();
+        let ended = matches!(pod.status.phase.as_str(), "Succeeded" | "Failed");
+        let of_node = controller.is_some_and(|owner| owner.kind == Kind::DaemonSet);
+        if pod.spec.node_name != node.metadata.name || pod.is_mirror() || ended || of_node {
+            continue;
+        }
+        let guarded = &cx.snapshot.guarded_namespaces;
+        let protected = cx.policy.protects(&pod.metadata.namespace, guarded);
+        let alone = || {
+            controller
+                .is_none()
+                .then(|| "it has no controller".to_owned())
+        };
+        match protected.or_else(alone) {
+            Some(why) => stay.push(format!("{} ({why})", pod.reference())),
+            None => go.push(pod),
+        }
+    }
+    Pods {
+        go,
+        stay: named(&stay),
+    }
+}
+
+fn named(stay: &[String]) -> Option<String> {
+    let first: Vec<&str> = stay.iter().take(MAX_LINES).map(String::as_str).collect();
+    let more = stay.len().saturating_sub(MAX_LINES);
+    let more = if more == 0 {
+        String::new()
+    } else {
+        format!(" and {more} more")
+    };
+    (!stay.is_empty()).then(|| format!("left where they are: {}{more}", first.join(", ")))
 }
 
 /// Volumes whose data is lost with the pod or stays behind on the node.
@@ -74,6 +109,7 @@ fn local_data(pod: &Pod) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::{MAX_LINES, named};
     use crate::diagnose::FaultClass;
     use crate::runbook::scene::{AT, Scene};
     use crate::testkit::{World, world};
@@ -164,6 +200,64 @@ mod tests {
                 "{says}"
             );
         }
+    }
+
+    #[test]
+    fn a_pod_that_never_goes_keeps_no_other_from_going_and_is_named() {
+        let world = node()
+            .bare_pod("demo", "alone")
+            .deployment("a-system", "dns")
+            .revision(1)
+            .pod("dns-a")
+            .deployment("bank", "ledger")
+            .revision(1)
+            .pod("ledger-a")
+            .deployment("hooks", "policy")
+            .revision(1)
+            .pod("policy-a");
+        let stay = "left where they are: Pod a-system/dns-a (a-system is a system namespace), \
+                    Pod bank/ledger-a (bank is listed under protected_namespaces), \
+                    Pod demo/alone (it has no controller), \
+                    Pod hooks/policy-a (an admission webhook is served from hooks)";
+        let scene = |world: World| {
+            let scene = scene(world).policy(|policy| {
+                policy.protected_namespaces.insert("bank".to_owned());
+            });
+            scene.seen(|snapshot| {
+                let webhooks = &mut snapshot.guarded_namespaces.webhooks;
+                webhooks.insert("hooks".to_owned());
+            })
+        };
+        let all_stay = scene(world.clone()).says();
+        let none = format!("no pod of Node node1 can be evicted; {stay}");
+        assert!(all_stay.contains(&none), "{all_stay}");
+        let behind = world.deployment("shop", "cart").revision(1).pod("cart-1-a");
+        assert_eq!(
+            scene(behind).says(),
+            format!("evict:shop/cart-1-a {ASKS}; {stay}")
+        );
+    }
+
+    #[test]
+    fn a_protected_pod_that_is_leaving_is_not_waited_for() {
+        let world = node()
+            .deployment("kube-system", "dns")
+            .revision(1)
+            .pod("dns-a")
+            .edit_pod(|pod| pod.metadata.deletion_timestamp = pod.metadata.creation_timestamp)
+            .deployment("shop", "cart")
+            .revision(1)
+            .pod("cart-1-a");
+        let says = scene(world).says();
+        assert!(says.starts_with("evict:shop/cart-1-a asks"), "{says}");
+    }
+
+    #[test]
+    fn of_many_that_stay_the_first_are_named_and_the_others_counted() {
+        let names = |count: usize| named(&vec!["Pod a/b (why)".to_owned(); count]);
+        assert_eq!(names(0), None);
+        assert!(names(MAX_LINES).is_some_and(|text| text.ends_with("(why)")));
+        assert!(names(MAX_LINES + 3).is_some_and(|text| text.ends_with("(why) and 3 more")));
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! Writes that are rehearsed well and then refused: the circuit breaker opens, and nothing else is
-//! tried.
+//! A right that is taken back, and writes that are rehearsed well and then refused: the circuit breaker
+//! opens, and nothing else is tried.
 
 use super::super::faults::{SHOP, Target};
 use super::super::judge::Write;
 use super::stage::{AUTO, Stage, WAITING, image};
+use nightshift_core::guard::circuit::Circuit;
 use serde_json::json;
 use std::time::Duration;
 
@@ -18,17 +19,7 @@ const FAILURES: usize = 3;
 async fn refused_writes_open_the_breaker_and_the_rest_ask() {
     let stage = Stage::start(AUTO).await;
     refuse_writes(&stage);
-    for name in WORKLOADS {
-        let nowhere = format!("shop.test/{name}:nowhere");
-        stage.carry_out(&[image(Target::Deployment(name), &nowhere)]);
-    }
-    let mut reasons = Vec::new();
-    for name in WORKLOADS {
-        let waiting = stage.await_incident(name, WAITING).await;
-        reasons.push(waiting.waiting_for.unwrap_or_default());
-    }
-    // Time enough for one more try, were there one.
-    stage.pass(Duration::from_mins(3)).await;
+    let reasons = all_break_and_wait(&stage).await;
     let writes = stage.writes();
     let refused = |write: &Write| write.is_answered("deployments", 403);
     assert!(
@@ -40,6 +31,52 @@ async fn refused_writes_open_the_breaker_and_the_rest_ask() {
     let expected = (FAILURES, WORKLOADS.len() - FAILURES);
     assert_eq!((refused, open), expected, "{reasons:?}");
     stage.end().await;
+}
+
+/// The account may no longer patch: every rehearsal is forbidden, and after three of them not even one
+/// is sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn revoked_right_to_patch_opens_the_breaker_and_everything_asks() {
+    let stage = Stage::start(AUTO).await;
+    let binding = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/nightshift-write";
+    stage.world.request("DELETE", binding, None).unwrap();
+    let reasons = all_break_and_wait(&stage).await;
+    assert_eq!(stage.writes(), []);
+    let rehearsals = stage.rehearsals();
+    let forbidden = |sent: &Write| sent.is_answered("deployments", 403);
+    assert!(
+        rehearsals.len() == FAILURES && rehearsals.iter().all(forbidden),
+        "{rehearsals:?}"
+    );
+    let asks = |text: &str| reasons.iter().filter(|why| why.contains(text)).count();
+    let (no_right, unsent) = (asks("has no right to it"), asks("nothing was sent"));
+    let expected = (FAILURES, WORKLOADS.len() - FAILURES);
+    assert_eq!((no_right, unsent), expected, "{reasons:?}");
+    assert_eq!(asks("the circuit is open"), WORKLOADS.len() - FAILURES + 1);
+    let circuit = stage.circuit().await;
+    assert!(
+        matches!(circuit, Circuit::Open { failures: 3, .. }),
+        "{circuit:?}"
+    );
+    stage.end().await;
+}
+
+/// Breaks every workload; why each of them waits for a person, after time enough for one more try.
+async fn all_break_and_wait(stage: &Stage) -> Vec<String> {
+    for name in WORKLOADS {
+        let nowhere = format!("shop.test/{name}:nowhere");
+        stage.carry_out(&[image(Target::Deployment(name), &nowhere)]);
+    }
+    let mut reasons = Vec::new();
+    for name in WORKLOADS {
+        let waiting = stage.await_incident(name, WAITING).await;
+        reasons.push(waiting.waiting_for.unwrap_or_default());
+    }
+    stage.pass(Duration::from_mins(3)).await;
+    for name in WORKLOADS {
+        stage.await_incident(name, WAITING).await;
+    }
+    reasons
 }
 
 /// Refuses the agent's changes of Deployments in the shop, unless they are rehearsals.

@@ -1,4 +1,4 @@
-//! The API server goes away or falls silent, and rights are taken back, in the middle of a repair.
+//! The API server goes away or falls silent in the middle of a repair.
 
 use super::super::faults::Target;
 use super::road::Way;
@@ -48,15 +48,4 @@ async fn silent_connections_are_blind_and_close_nothing() {
     stage.way(Way::Open);
     stage.await_incident("catalog", CLOSED).await;
     stage.end().await;
-}
-
-/// The account may no longer patch: a person is asked, and nothing else is tried.
-#[tokio::test(flavor = "multi_thread")]
-async fn revoked_right_to_patch_asks() {
-    let stage = Stage::start(AUTO).await;
-    let binding = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/nightshift-write";
-    stage.world.request("DELETE", binding, None).unwrap();
-    let fault = fault("crash_loop");
-    stage.carry_out(&fault.deeds);
-    stage.keeps_off(fault.target.name()).await;
 }

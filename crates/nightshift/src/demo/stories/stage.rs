@@ -13,7 +13,9 @@ use http::Request;
 use http_body_util::BodyExt as _;
 use nightshift_cluster::failpoint::Trap;
 use nightshift_cluster::{Clients, Clock, within};
+use nightshift_core::guard::circuit::{Circuit, circuit};
 use nightshift_core::incident::{Incident, Phase};
+use nightshift_core::policy::Policy;
 use nightshift_core::world::{Coverage, Source};
 use nightshift_sim::{Speed, load};
 use serde_json::{Value, json};
@@ -228,6 +230,11 @@ impl Stage {
         self.world.lists_since(mark, resource)
     }
 
+    /// Every rehearsal of the agent.
+    pub(super) fn rehearsals(&self) -> Vec<Write> {
+        self.world.rehearsals()
+    }
+
     fn agent(&self) -> &Agent {
         self.agent.as_ref().unwrap()
     }
@@ -322,6 +329,14 @@ impl Stage {
         let loaded = handle.store().checkpoint(handle.cluster(), now).await;
         let known = loaded.unwrap().history.known_good;
         known.into_keys().map(|uid| uid.to_string()).collect()
+    }
+
+    /// Where the circuit breaker would stand after a restart.
+    pub(super) async fn circuit(&self) -> Circuit {
+        let handle = &self.agent().handle;
+        let now = self.clock.now();
+        let loaded = handle.store().checkpoint(handle.cluster(), now).await;
+        circuit(&loaded.unwrap().history, &Policy::default(), now)
     }
 
     /// A person gets it, and nothing is written then or later.
