@@ -43,8 +43,9 @@ fn play(agent: &Agent<'_>, stage: &mut Stage<'_>, names: &[String; 3]) -> Result
     let [stays, goes, comes] = names;
     let waits = Duration::from_secs(60);
     let mut before = Vec::new();
+    break_it(stage, stays)?;
+    break_it(stage, goes)?;
     for name in [stays, goes] {
-        break_it(stage, name)?;
         before.push(agent.await_incident(name, &["waiting"], waits)?);
     }
     stage.lab.stop_proxy()?;

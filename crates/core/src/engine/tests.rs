@@ -525,6 +525,26 @@ fn blindness_while_verifying_takes_nothing_back() {
     );
 }
 
+/// Whether a container restarted since our write is told by their clock and ours.
+#[test]
+fn while_the_clocks_differ_nothing_is_verified_as_fixed() {
+    let mut story = Driver::new(Autonomy::Auto, bad_image);
+    story.hear("cart-2-a");
+    assert_eq!(story.last().phase, Phase::Verifying);
+    story.world.look = |now| {
+        let mut snapshot = healthy(now);
+        let why = "is 8.0 s from ours".to_owned();
+        let blind = crate::world::Coverage::Blind { why };
+        snapshot.coverage.insert(crate::world::Source::Clock, blind);
+        snapshot
+    };
+    story.pass(200);
+    assert_eq!(story.last().phase, Phase::Verifying, "{:?}", story.last());
+    story.world.look = healthy;
+    story.pass(120);
+    assert_eq!(story.last().outcome, Some(Outcome::Fixed));
+}
+
 #[test]
 fn an_outage_in_the_middle_of_the_plan_is_waited_out() {
     let mut story = Driver::new(Autonomy::Auto, |now| {

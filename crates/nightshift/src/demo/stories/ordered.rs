@@ -27,7 +27,8 @@ async fn a_stuck_ordered_stateful_set_is_rolled_back_and_its_pod_deleted() {
 
 /// Every pod is of the newest revision and ready.
 fn is_whole(stage: &Stage, replicas: u32) -> Result<(), String> {
-    let found = stage.world.get(ORDERS).unwrap();
+    let found = stage.world.get(ORDERS);
+    let found = found.map_err(|error| error.to_string())?;
     let (meta, status) = (&found["metadata"], &found["status"]);
     let all = |key: &str| status[key] == replicas;
     let is_whole = status["observedGeneration"] == meta["generation"]
