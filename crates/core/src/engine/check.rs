@@ -8,7 +8,7 @@ use crate::incident::{Event, Outcome};
 use crate::plan::{Action, OnNotFixed, Step, inverse};
 use crate::record::EntryKind;
 use crate::runbook::Next;
-use crate::world::Snapshot;
+use crate::world::{Snapshot, Source};
 
 impl Turn<'_> {
     /// Did it help? Only fresh looks count.
@@ -28,9 +28,15 @@ impl Turn<'_> {
         let health = diagnose::look(snapshot, &incident.owner, incident.fingerprint.class);
         let acted_at = incident.acted_at.unwrap_or(incident.opened_at);
         let restarted = diagnose::restarted_since(snapshot, &incident.owner, acted_at);
-        if let Health::Blind { missing } = &health {
+        let missing = match &health {
+            Health::Blind { missing } => missing.clone(),
+            // Whether a container restarted since our write is told by two clocks.
+            Health::Healthy { .. } => snapshot.blind_to(&[Source::Clock]),
+            Health::Idle { .. } | Health::Unhealthy { .. } | Health::Gone { .. } => Vec::new(),
+        };
+        if !missing.is_empty() {
             // Not seen is neither fixed nor broken: nothing is closed and nothing taken back for it.
-            self.blind(id, &not_seen(missing));
+            self.blind(id, &not_seen(&missing));
             return;
         }
         self.sees(id);

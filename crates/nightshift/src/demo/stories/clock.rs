@@ -4,7 +4,7 @@ use super::road::Way;
 use super::silence::await_sight;
 use super::stage::{AUTO, CLOSED, Stage, WAITING, fault};
 use jiff::SignedDuration;
-use nightshift_core::incident::Outcome;
+use nightshift_core::incident::{Outcome, Phase};
 use nightshift_core::record::EntryKind;
 use nightshift_core::world::Source;
 use std::time::Duration;
@@ -24,6 +24,25 @@ async fn a_clock_that_is_wrong_stops_every_write_until_it_is_right() {
         .await;
     stage.pass(Duration::from_mins(1)).await;
     assert_eq!(stage.writes(), []);
+    stage.way(Way::Open);
+    let closed = stage.await_incident("catalog", CLOSED).await;
+    assert_eq!(closed.outcome, Some(Outcome::Fixed));
+    assert_eq!(stage.judge(fault.right, fault.target, scene), Ok(()));
+    stage.end().await;
+}
+
+/// The write is done, and whether it helped cannot be told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_goes_wrong_after_a_write_closes_nothing() {
+    let stage = Stage::start(AUTO).await;
+    let fault = fault("image_not_found");
+    let scene = stage.broken(&fault);
+    stage.await_incident("catalog", &[Phase::Verifying]).await;
+    stage.way(AHEAD);
+    stage.pass(Duration::from_mins(3)).await;
+    let on_it = stage.incidents_on("catalog").await;
+    let phases: Vec<_> = on_it.iter().map(|one| one.phase).collect();
+    assert_eq!(phases, [Phase::Verifying]);
     stage.way(Way::Open);
     let closed = stage.await_incident("catalog", CLOSED).await;
     assert_eq!(closed.outcome, Some(Outcome::Fixed));
