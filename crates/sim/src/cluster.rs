@@ -341,4 +341,39 @@ mod tests {
         assert_eq!(names(7), names(7));
         assert_ne!(names(7), names(8));
     }
+
+    /// Looks at what changes, and leaves it.
+    #[derive(Debug)]
+    struct Onlooker;
+
+    impl Controller for Onlooker {
+        fn heard(&mut self, change: &Change, _: &Store, todo: &mut Todo) {
+            todo.now(change.key());
+        }
+
+        fn reconcile(&mut self, _: &Key, _: &mut Cluster) -> Option<Duration> {
+            None
+        }
+    }
+
+    #[test]
+    fn old_changes_are_forgotten_but_the_latest() {
+        let mut cluster = Cluster::with(1, start(), vec![Box::new(Onlooker)]);
+        let row = cluster.resources.get(ids::NODES).clone();
+        let write = |cluster: &mut Cluster, many: u64| {
+            for _ in 0..many {
+                cluster.store.put(ids::NODES, Object::new(&row, "", "n"));
+            }
+            cluster.pass(Duration::from_secs(1));
+        };
+        write(&mut cluster, 2 * KEPT_CHANGES);
+        cluster.pass(COMPACTION);
+        write(&mut cluster, 1);
+        assert!(cluster.store.changes_since(0).is_ok(), "five minutes old");
+        cluster.pass(COMPACTION);
+        write(&mut cluster, 1);
+        let present = cluster.store.revision();
+        assert!(cluster.store.changes_since(0).is_err(), "ten minutes old");
+        assert!(cluster.store.changes_since(present - KEPT_CHANGES).is_ok());
+    }
 }

@@ -26,7 +26,7 @@ const SERIES_ENDS: Duration = Duration::from_mins(6);
 const SERIES_REFRESH: Duration = Duration::from_mins(30);
 
 /// Is it expected, or something to look at?
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[expect(missing_docs, reason = "Kubernetes' own words")]
 pub enum EventType {
     Normal,
@@ -116,11 +116,16 @@ impl Reference {
         }
     }
 
-    fn event_namespace(&self) -> &str {
-        if self.namespace.is_empty() {
-            "default"
+    fn event_key(&self, name: Arc<str>) -> Key {
+        let namespace = if self.namespace.is_empty() {
+            "default".into()
         } else {
-            &self.namespace
+            Arc::clone(&self.namespace)
+        };
+        Key {
+            resource: ids::EVENTS,
+            namespace,
+            name,
         }
     }
 }
@@ -155,10 +160,10 @@ impl Recorder {
         self.heard.is_empty() && self.series.is_empty()
     }
 
-    fn name(&mut self, about: &Reference, now: Timestamp) -> String {
+    fn name(&mut self, about: &Reference, now: Timestamp) -> Arc<str> {
         self.sequence = self.sequence.wrapping_add(1);
         let nanos = now.as_nanosecond().saturating_add(self.sequence.into());
-        format!("{}.{nanos:x}", about.name)
+        format!("{}.{nanos:x}", about.name).into()
     }
 }
 
@@ -187,7 +192,7 @@ impl Cluster {
         let Some(result) = recorder.heard.correlate(&heard, now, fresh) else {
             return;
         };
-        let key = Key::new(ids::EVENTS, about.event_namespace(), &result.name);
+        let key = about.event_key(Arc::clone(&result.name));
         if result.count > 1 && self.store.get(&key).is_some() {
             let last = seconds(now);
             self.modify(&key, |event| {
@@ -233,7 +238,7 @@ impl Cluster {
             return;
         }
         let name = recorder.name(about, now);
-        let key = Key::new(ids::EVENTS, about.event_namespace(), &name);
+        let key = about.event_key(name);
         let series = Series {
             key: key.clone(),
             count: 1,
@@ -262,7 +267,9 @@ impl Cluster {
 
     fn write_event<const N: usize>(&mut self, key: &Key, fields: [(&str, Option<Raw>); N]) {
         let row = self.resources.get(ids::EVENTS);
-        let mut event = Object::new(row, &key.namespace, &key.name);
+        let mut event = Object::new(row, "", "");
+        event.meta.namespace = Arc::clone(&key.namespace);
+        event.meta.name = Arc::clone(&key.name);
         for (name, raw) in fields {
             if let Some(raw) = raw {
                 event.fields.insert(name, raw);

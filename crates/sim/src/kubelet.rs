@@ -293,7 +293,7 @@ impl run::ContainerRun {
         let present = self.current.as_ref()?;
         match (&self.shown, present.ended) {
             (status::State::Waiting(_), Some(_)) => Some(present),
-            _ => self.previous.as_ref(),
+            _ => self.previous.as_deref(),
         }
     }
 }

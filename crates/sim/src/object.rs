@@ -233,6 +233,16 @@ impl Object {
         serde_json::from_str(&self.to_json()).unwrap_or_default()
     }
 
+    /// The fields besides the metadata as a value.
+    pub(crate) fn fields_to_value(&self) -> Value {
+        let all = self.fields.iter();
+        all.filter_map(|(name, raw)| {
+            let value: Value = serde_json::from_str(raw.text()).ok()?;
+            Some((name.to_owned(), value))
+        })
+        .collect()
+    }
+
     /// The whole object as JSON text.
     pub fn to_json(&self) -> String {
         let mut text = Vec::with_capacity(self.len_hint());

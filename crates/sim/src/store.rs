@@ -308,6 +308,21 @@ mod tests {
     }
 
     #[test]
+    fn what_neighbours_have_alike_is_kept_once() {
+        let mut store = Store::default();
+        for name in ["one.1", "one.2"] {
+            let mut event = Object::new(Resources::default().get(ids::EVENTS), "a", name);
+            event.set("involvedObject", &"one");
+            store.put(ids::EVENTS, event);
+        }
+        let text = |name| {
+            let event = store.get(&Key::new(ids::EVENTS, "a", name)).unwrap();
+            event.fields.get("involvedObject").unwrap().text().as_ptr()
+        };
+        assert_eq!(text("one.1"), text("one.2"));
+    }
+
+    #[test]
     fn a_list_is_of_one_resource_and_one_namespace() {
         let mut store = Store::default();
         store.put(ids::PODS, pod("a", "one"));

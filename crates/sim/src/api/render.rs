@@ -105,10 +105,7 @@ impl Renderer {
     fn item(&self, object: &Object, out: &mut Vec<u8>) {
         match self.shape {
             Shape::Partial => out.extend_from_slice(partial(object).as_bytes()),
-            Shape::Table(include) => {
-                let row = self.table_row(object, include).to_string();
-                out.extend_from_slice(row.as_bytes());
-            }
+            Shape::Table(include) => self.table_row(object, include, out),
             // Items of a typed list do not repeat their kind.
             Shape::Plain if self.row.custom => object.write_json(out),
             Shape::Plain => object.write_item(out),
@@ -119,17 +116,18 @@ impl Renderer {
         table::Columns::of(&self.row, &self.columns)
     }
 
-    fn table_row(&self, object: &Object, include: Include) -> Value {
-        let mut row = json!({"cells": self.table_columns().cells(object, self.now)});
-        let shown = match include {
-            Include::None => None,
-            Include::Metadata => serde_json::from_str(&partial(object)).ok(),
-            Include::Object => Some(object.to_value()),
-        };
-        if let (Some(shown), Some(map)) = (shown, row.as_object_mut()) {
-            map.insert("object".to_owned(), shown);
+    fn table_row(&self, object: &Object, include: Include, out: &mut Vec<u8>) {
+        let cells = Value::Array(self.table_columns().cells(object, self.now));
+        out.extend_from_slice(format!("{{\"cells\":{cells}").as_bytes());
+        if include != Include::None {
+            out.extend_from_slice(b",\"object\":");
         }
-        row
+        match include {
+            Include::None => {}
+            Include::Metadata => out.extend_from_slice(partial(object).as_bytes()),
+            Include::Object => object.write_json(out),
+        }
+        out.push(b'}');
     }
 }
 

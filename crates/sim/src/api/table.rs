@@ -61,6 +61,7 @@ const CREATED: Column = column("Created At", "date", 0, |row| {
 /// What a cell is made from.
 struct Row<'row> {
     object: &'row Object,
+    /// The object; for columns of ours without its metadata, which is read already.
     value: Value,
     now: Timestamp,
 }
@@ -150,11 +151,11 @@ impl<'row> Columns<'row> {
 
     /// The cells of an object.
     pub(super) fn cells(&self, object: &Object, now: Timestamp) -> Vec<Value> {
-        let row = Row {
-            object,
-            value: object.to_value(),
-            now,
+        let value = match self {
+            Self::Known(_) => object.fields_to_value(),
+            Self::Custom(_) => object.to_value(),
         };
+        let row = Row { object, value, now };
         match self {
             Self::Known(columns) => columns.iter().map(|one| (one.cell)(&row)).collect(),
             Self::Custom(columns) => {

@@ -4,6 +4,8 @@
 use super::{EventType, Reference, Source, passed};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// So many events of one source about one object at once (`defaultSpamBurst`).
@@ -28,15 +30,27 @@ pub(super) struct Said<'a> {
 
 /// What is written of it.
 pub(super) struct Correlated {
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     pub(super) count: u32,
     pub(super) first: Timestamp,
     pub(super) message: String,
 }
 
-/// What was heard, by source and object.
+/// Stands for texts that are only ever compared: ten thousand pods have some megabytes of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Digest(u64);
+
+impl Digest {
+    fn of(texts: &impl Hash) -> Self {
+        let mut hasher = DefaultHasher::new();
+        texts.hash(&mut hasher);
+        Self(hasher.finish())
+    }
+}
+
+/// What was heard, by source, object and type.
 #[derive(Debug, Default)]
-pub(super) struct Heard(BTreeMap<String, FromOne>);
+pub(super) struct Heard(BTreeMap<Digest, FromOne>);
 
 /// What one source said about one object, of one type.
 #[derive(Debug)]
@@ -50,17 +64,16 @@ struct FromOne {
 /// Messages of one reason.
 #[derive(Debug)]
 struct Alike {
-    reason: String,
+    reason: Digest,
     last: Timestamp,
-    messages: Vec<String>,
+    messages: Vec<Digest>,
 }
 
-/// One event, or, without a message, the merged one of a reason.
+/// One event (reason, path and message), or the merged one of a reason.
 #[derive(Debug)]
 struct Seen {
-    reason: String,
-    path_and_message: Option<(String, String)>,
-    name: String,
+    what: Digest,
+    name: Arc<str>,
     count: u32,
     first: Timestamp,
 }
@@ -71,19 +84,14 @@ impl Heard {
         &mut self,
         said: &Said<'_>,
         now: Timestamp,
-        fresh_name: String,
+        fresh_name: Arc<str>,
     ) -> Option<Correlated> {
         let about = said.about;
-        let id = format!(
-            "{}/{}/{}/{}/{}/{}/{:?}",
-            about.uid,
-            about.kind,
-            about.namespace,
-            about.name,
-            said.source.component,
-            said.source.host,
-            said.kind
-        );
+        let id = Digest::of(&(
+            (&about.uid, &about.kind, &about.namespace, &about.name),
+            (said.source.component, said.source.host),
+            said.kind,
+        ));
         let one = self.0.entry(id).or_insert_with(|| FromOne {
             allowance: BURST,
             last: now,
@@ -107,11 +115,12 @@ impl Heard {
 impl FromOne {
     /// Are there so many messages of this reason that they become one?
     fn is_merged(&mut self, said: &Said<'_>, now: Timestamp) -> bool {
-        let Some(alike) = self.alike.iter_mut().find(|one| one.reason == said.reason) else {
+        let (reason, message) = (Digest::of(&said.reason), Digest::of(&said.message));
+        let Some(alike) = self.alike.iter_mut().find(|one| one.reason == reason) else {
             self.alike.push(Alike {
-                reason: said.reason.to_owned(),
+                reason,
                 last: now,
-                messages: vec![said.message.to_owned()],
+                messages: vec![message],
             });
             return false;
         };
@@ -119,8 +128,8 @@ impl FromOne {
             alike.messages.clear();
         }
         alike.last = now;
-        if !alike.messages.iter().any(|one| one == said.message) {
-            alike.messages.push(said.message.to_owned());
+        if !alike.messages.contains(&message) {
+            alike.messages.push(message);
         }
         if alike.messages.len() < MERGE_FROM {
             return false;
@@ -134,34 +143,28 @@ impl FromOne {
         said: &Said<'_>,
         merged: bool,
         now: Timestamp,
-        fresh_name: String,
+        fresh_name: Arc<str>,
     ) -> Correlated {
-        let path = said.about.field_path.as_str();
-        let same = |one: &&mut Seen| {
-            one.reason == said.reason
-                && match &one.path_and_message {
-                    None => merged,
-                    Some((at, message)) => !merged && at == path && message == said.message,
-                }
-        };
-        let message = if merged {
-            format!("(combined from similar events): {}", said.message)
+        let (what, message) = if merged {
+            let message = format!("(combined from similar events): {}", said.message);
+            (Digest::of(&said.reason), message)
         } else {
-            said.message.to_owned()
+            let path = said.about.field_path.as_str();
+            let what = Digest::of(&(said.reason, path, said.message));
+            (what, said.message.to_owned())
         };
-        if let Some(seen) = self.seen.iter_mut().find(same) {
+        if let Some(seen) = self.seen.iter_mut().find(|one| one.what == what) {
             seen.count = seen.count.saturating_add(1);
             return Correlated {
-                name: seen.name.clone(),
+                name: Arc::clone(&seen.name),
                 count: seen.count,
                 first: seen.first,
                 message,
             };
         }
         self.seen.push(Seen {
-            reason: said.reason.to_owned(),
-            path_and_message: (!merged).then(|| (path.to_owned(), said.message.to_owned())),
-            name: fresh_name.clone(),
+            what,
+            name: Arc::clone(&fresh_name),
             count: 1,
             first: now,
         });

@@ -39,7 +39,7 @@ impl Sync<'_> {
                 let before = self.run_of(index).and_then(|run| run.last.clone());
                 self.ended(index, container, &end);
                 if restart {
-                    self.after_kill(index, container, before.as_ref());
+                    self.after_kill(index, container, before.as_deref());
                 } else {
                     self.set(index, Doing::Over);
                 }

@@ -7,6 +7,7 @@ use super::sync::Sync;
 use crate::cluster::later;
 use crate::events::{EventType, passed, seconds};
 use jiff::Timestamp;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A worker looks again at least so often (`SyncFrequency`).
@@ -28,15 +29,15 @@ impl Sync<'_> {
                 message = instance.message(end.at);
             }
         }
-        let ended = Ended {
+        let ended = Arc::new(Ended {
             exit_code: end.code,
             reason: end.reason,
             message,
             started_at,
             finished_at: seconds(end.at),
             container_id: format!("containerd://{}", run.id),
-        };
-        run.before = run.last.replace(ended.clone());
+        });
+        run.before = run.last.replace(Arc::clone(&ended));
         run.shown = State::Terminated(ended);
         (run.started, run.ready) = (false, false);
         run.probes.clear();

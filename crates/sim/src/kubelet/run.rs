@@ -81,9 +81,9 @@ pub(super) struct ContainerRun {
     pub(super) shown: State,
     pub(super) restarts: u32,
     /// How its latest instance ended.
-    pub(super) last: Option<Ended>,
+    pub(super) last: Option<Arc<Ended>>,
     /// How the one before ended.
-    pub(super) before: Option<Ended>,
+    pub(super) before: Option<Arc<Ended>>,
     pub(super) crash: Backoff,
     pub(super) pull: Backoff,
     /// What the registry said last.
@@ -95,7 +95,7 @@ pub(super) struct ContainerRun {
     pub(super) started: bool,
     pub(super) ready: bool,
     pub(super) current: Option<Instance>,
-    pub(super) previous: Option<Instance>,
+    pub(super) previous: Option<Box<Instance>>,
 }
 
 /// What happens next to a container.

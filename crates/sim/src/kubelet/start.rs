@@ -179,7 +179,7 @@ impl Sync<'_> {
         if run.current.is_some() {
             run.restarts = run.restarts.saturating_add(1);
         }
-        run.previous = run.current.take();
+        run.previous = run.current.take().map(Box::new);
         if !behaviour.start_error.is_empty() {
             self.not_started(index, container, &behaviour);
             return;
@@ -226,15 +226,15 @@ impl Sync<'_> {
         let mut instance = Instance::new(now, Arc::clone(&run.behaviour));
         instance.ended = Some(now);
         run.current = Some(instance);
-        let ended = Ended {
+        let ended = Arc::new(Ended {
             exit_code: 128,
             reason: "StartError",
             message,
             started_at: Timestamp::UNIX_EPOCH,
             finished_at: seconds(now),
             container_id: format!("containerd://{}", run.id),
-        };
-        run.before = run.last.replace(ended.clone());
+        });
+        run.before = run.last.replace(Arc::clone(&ended));
         run.shown = State::Terminated(ended);
         (run.started, run.ready) = (false, false);
         let again = self.restarts(index, 128);

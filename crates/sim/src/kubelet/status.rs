@@ -103,7 +103,7 @@ pub(super) struct ContainerStatus {
 pub(super) enum State {
     Waiting(Waiting),
     Running(Running),
-    Terminated(Ended),
+    Terminated(Arc<Ended>),
     /// Nothing: `{}`.
     #[serde(untagged)]
     Nothing {},

@@ -26,7 +26,7 @@ pub(super) struct NodeInfo {
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     pub(super) nodes: BTreeMap<Arc<str>, NodeInfo>,
-    pub(super) pods: BTreeMap<Key, (Arc<str>, PodInfo)>,
+    pub(super) pods: BTreeMap<Key, (Arc<str>, Arc<PodInfo>)>,
     /// Pods with a required anti-affinity of their own.
     pub(super) shy: BTreeSet<Key>,
 }
@@ -77,7 +77,10 @@ impl Cache {
     /// Notes that a pod is on a node.
     pub(super) fn place(&mut self, key: &Key, node: &str, info: PodInfo) {
         self.displace(key);
-        let place = self.nodes.entry(node.into()).or_default();
+        let info = self.like_neighbour(key, info);
+        let known = self.nodes.get_key_value(node);
+        let node: Arc<str> = known.map_or_else(|| node.into(), |(name, _)| Arc::clone(name));
+        let place = self.nodes.entry(Arc::clone(&node)).or_default();
         for (name, amount) in &info.requests {
             let used = place.used.entry(name.clone()).or_default();
             *used = used.saturating_add(*amount);
@@ -93,7 +96,18 @@ impl Cache {
         if !info.anti.is_empty() {
             self.shy.insert(key.clone());
         }
-        self.pods.insert(key.clone(), (node.into(), info));
+        self.pods.insert(key.clone(), (node, info));
+    }
+
+    /// Pods of one template are neighbours in the order of names, and alike: kept once.
+    fn like_neighbour(&self, key: &Key, info: PodInfo) -> Arc<PodInfo> {
+        let before = self.pods.range(..key).next_back();
+        let after = || self.pods.range(key..).next();
+        let neighbour = before.or_else(after).map(|(_, (_, other))| other);
+        match neighbour {
+            Some(other) if **other == info => Arc::clone(other),
+            _ => Arc::new(info),
+        }
     }
 
     /// Notes that a pod is gone or over. Was it there?
@@ -126,5 +140,33 @@ impl Cache {
     pub(super) fn node_label(&self, pod: &Key, label: &str) -> Option<&str> {
         let (node, _) = self.pods.get(pod)?;
         self.nodes.get(node)?.labels.get(label).map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pod;
+    use super::*;
+    use crate::resources::ids;
+    use serde_json::json;
+
+    #[test]
+    fn pods_that_are_alike_are_kept_once() {
+        let mut cache = Cache::default();
+        let mut place = |name: &str, cpu: &str| {
+            let container = json!({"resources": {"requests": {"cpu": cpu}}});
+            let pod = json!({"metadata": {"name": name, "namespace": "shop"},
+                "spec": {"containers": [container]}});
+            let pod = Object::from_value(pod).unwrap();
+            let info = PodInfo::of(&pod, &pod.spec::<pod::Spec>());
+            let key = pod.key(ids::PODS);
+            cache.place(&key, "n1", info);
+            Arc::clone(&cache.pods.get(&key).unwrap().1)
+        };
+        let (one, other) = (place("b", "1"), place("c", "1"));
+        assert!(Arc::ptr_eq(&one, &other));
+        assert!(Arc::ptr_eq(&one, &place("a", "1")));
+        assert_eq!(place("d", "2").requests.get("cpu"), Some(&2000));
+        assert_eq!(cache.nodes.get("n1").unwrap().used.get("cpu"), Some(&5000));
     }
 }

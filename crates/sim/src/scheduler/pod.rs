@@ -68,7 +68,7 @@ pub(super) struct PreferredPod {
 }
 
 /// `v1.PodAffinityTerm`; an empty list of namespaces means the pod's own.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct PodTerm {
     label_selector: Option<LabelSelector>,
@@ -146,7 +146,7 @@ struct Port {
 pub(super) type Amounts = BTreeMap<String, i64>;
 
 /// What is kept of a pod that has a node.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct PodInfo {
     pub(super) namespace: Arc<str>,
     pub(super) labels: Shared<BTreeMap<String, String>>,

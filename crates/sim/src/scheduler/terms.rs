@@ -4,7 +4,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// `metav1.LabelSelector`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct LabelSelector {
     match_labels: BTreeMap<String, String>,
@@ -12,7 +12,7 @@ pub(super) struct LabelSelector {
 }
 
 /// `v1.NodeSelectorRequirement`, `metav1.LabelSelectorRequirement`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(super) struct Expression {
     key: String,
