@@ -270,11 +270,10 @@ impl Cluster {
         let mut event = Object::new(row, "", "");
         event.meta.namespace = Arc::clone(&key.namespace);
         event.meta.name = Arc::clone(&key.name);
-        for (name, raw) in fields {
-            if let Some(raw) = raw {
-                event.fields.insert(name, raw);
-            }
-        }
+        let fields = fields.into_iter();
+        event.fields = fields
+            .filter_map(|(name, raw)| Some((name, raw?)))
+            .collect();
         // A recorder that cannot write drops the event, too.
         drop(self.create(ids::EVENTS, event));
     }
@@ -285,13 +284,19 @@ fn core_fields(
     result: &Correlated,
     now: Timestamp,
 ) -> [(&'static str, Option<Raw>); 11] {
+    let last = Raw::of(&seconds(now));
+    let first = if result.first == now {
+        last.clone()
+    } else {
+        Raw::of(&seconds(result.first))
+    };
     [
         ("involvedObject", Raw::of(said.about)),
         ("reason", Raw::of(&said.reason)),
         ("message", Raw::of(&result.message)),
         ("source", Raw::of(&said.source)),
-        ("firstTimestamp", Raw::of(&seconds(result.first))),
-        ("lastTimestamp", Raw::of(&seconds(now))),
+        ("firstTimestamp", first),
+        ("lastTimestamp", last),
         ("count", Raw::of(&result.count)),
         ("type", Raw::of(&said.kind)),
         ("eventTime", Raw::of(&Value::Null)),

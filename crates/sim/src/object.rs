@@ -331,11 +331,6 @@ impl Object {
         self.fields.share(&other.fields);
     }
 
-    /// Takes no more memory than it needs.
-    pub(crate) fn shrink(&mut self) {
-        self.fields.shrink();
-    }
-
     /// Sets a top-level field; a null removes it.
     pub fn set(&mut self, name: &str, value: &impl Serialize) {
         match Raw::of(value) {

@@ -143,7 +143,6 @@ impl Store {
         if let Some(like) = self.sibling(&key, &object) {
             object.share(&like);
         }
-        object.shrink();
         let new = Arc::new(object);
         let old = self.objects.insert(key.clone(), Arc::clone(&new));
         let kind = match &old {

@@ -54,13 +54,15 @@ impl Deref for Name {
     }
 }
 
+type Read = Arc<dyn Any + Send + Sync>;
+
 /// Fields by name, in the order of their names: a handful, for which a list is smaller than a map
 /// and is copied in one piece.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
-    list: Vec<(Name, Raw)>,
-    /// What was read from the texts; see [`Fields::read_once`].
-    read: OnceLock<Arc<dyn Any + Send + Sync>>,
+    list: Box<[(Name, Raw)]>,
+    /// What was read from the texts; see [`Fields::read_once`]. (Boxed: most objects have none.)
+    read: OnceLock<Box<Read>>,
 }
 
 impl PartialEq for Fields {
@@ -90,7 +92,7 @@ impl Fields {
                 Some(std::mem::replace(old, raw))
             }
             Err(at) => {
-                self.list.insert(at, (Name::of(name), raw));
+                self.change(|list| list.insert(at, (Name::of(name), raw)));
                 None
             }
         }
@@ -100,7 +102,15 @@ impl Fields {
     pub fn remove(&mut self, name: &str) -> Option<Raw> {
         self.read.take();
         let at = self.place(name).ok()?;
-        Some(self.list.remove(at).1)
+        let (_, raw) = self.change(|list| list.remove(at));
+        Some(raw)
+    }
+
+    fn change<T>(&mut self, change: impl FnOnce(&mut Vec<(Name, Raw)>) -> T) -> T {
+        let mut list = std::mem::take(&mut self.list).into_vec();
+        let result = change(&mut list);
+        self.list = list.into_boxed_slice();
+        result
     }
 
     /// All of them, in order.
@@ -121,8 +131,8 @@ impl Fields {
     /// What all who are interested in these fields read from them: read once, and again only when a
     /// field has changed. One type is remembered; another one is read each time.
     pub fn read_once<T: Send + Sync + 'static>(&self, read: impl Fn() -> T) -> Arc<T> {
-        let known = self.read.get_or_init(|| Arc::new(read()));
-        let known = Arc::clone(known).downcast();
+        let known = self.read.get_or_init(|| Box::new(Arc::new(read())));
+        let known = Arc::clone(&**known).downcast();
         known.unwrap_or_else(|_| Arc::new(read()))
     }
 
@@ -135,23 +145,21 @@ impl Fields {
         }
     }
 
-    /// Takes no more memory than it needs.
-    pub(super) fn shrink(&mut self) {
-        self.list.shrink_to_fit();
-    }
-
     fn place(&self, name: &str) -> Result<usize, usize> {
         self.list.binary_search_by(|(one, _)| (**one).cmp(name))
     }
 }
 
+/// Of fields whose names differ.
 impl<'name> FromIterator<(&'name str, Raw)> for Fields {
     fn from_iter<I: IntoIterator<Item = (&'name str, Raw)>>(all: I) -> Self {
-        let mut fields = Self::default();
-        for (name, raw) in all {
-            fields.insert(name, raw);
+        let all = all.into_iter().map(|(name, raw)| (Name::of(name), raw));
+        let mut list: Vec<_> = all.collect();
+        list.sort_by(|(one, _), (other, _)| (**one).cmp(other));
+        Self {
+            list: list.into_boxed_slice(),
+            read: OnceLock::new(),
         }
-        fields
     }
 }
 
