@@ -251,6 +251,9 @@ impl Turn<'_> {
 
     /// The guard rules.
     fn rule(&mut self, id: &IncidentId, prepared: Prepared, rehearsal: Option<&Rehearsal>) {
+        // What no gate looks at any more, of a record that was loaded too, fills no history.
+        let engine = &mut *self.engine;
+        engine.history.prune(&engine.policy, self.now);
         let scene = self.scene(&prepared, rehearsal);
         let (rulings, permit) = guard::judge(&scene, self.engine.leader_epoch);
         let body = serde_json::json!({ "step": prepared.step, "rehearsal": rehearsal, "rulings": rulings });
@@ -289,8 +292,6 @@ impl Turn<'_> {
         self.engine
             .history
             .record_intent(permit.id().clone(), id.clone(), owner, step, now);
-        let policy = &self.engine.policy;
-        self.engine.history.prune(policy, now);
         self.record(Some(id), EntryKind::Intent, what, &permit);
         self.effect(Effect::Act(permit));
     }

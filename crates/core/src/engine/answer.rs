@@ -4,28 +4,22 @@ use super::limits;
 use super::turn::{Turn, later};
 use crate::history::ActOutcome;
 use crate::ids::{IncidentId, PermitId};
-use crate::incident::{Attempt, Event, Phase};
+use crate::incident::{Event, Phase};
 use crate::plan::Step;
 use crate::record::EntryKind;
 
 impl Turn<'_> {
     /// What became of a write.
     pub(super) fn acted(&mut self, permit: &PermitId, outcome: ActOutcome) {
+        // Two questions about one write may be out at once: what comes after the final answer says
+        // nothing.
         let was_out = self.engine.history.record_outcome(permit, outcome.clone());
         self.take_next();
-        let of = |attempt: &Attempt| attempt.permit == *permit;
-        let found = self
-            .engine
-            .open
-            .values()
-            .find(|i| i.attempts.iter().any(of));
-        let Some(id) = found.map(|i| i.id.clone()) else {
-            if let Some(id) = was_out {
-                self.left_answered(&id, permit, &outcome);
-            }
+        let Some(id) = was_out else {
             return;
         };
         let Some(incident) = self.incident(&id) else {
+            self.left_answered(&id, permit, &outcome);
             return;
         };
         let is_out = matches!(incident.phase, Phase::Acting | Phase::ReadingBack);

@@ -585,6 +585,41 @@ fn a_write_whose_fate_is_unknown_is_read_back_even_when_a_person_has_the_inciden
     assert_eq!(story.engine.history().open_permits().count(), 0);
 }
 
+/// Two questions about one write may be out at once, and the answers come in any order.
+#[test]
+fn an_answer_that_comes_after_the_final_one_changes_nothing() {
+    let mut story = Driver::new(Autonomy::Auto, bad_image);
+    story.hear("cart-2-a");
+    let attempts = story.last().attempts.clone();
+    assert_eq!(attempts[0].outcome, Some(done()));
+    let (permit, rows) = (attempts[0].permit.clone(), story.entries().len());
+    let late = ActOutcome::Unknown {
+        why: "no answer within 4 s".to_owned(),
+    };
+    story.tell(Input::Acted {
+        permit,
+        outcome: late,
+    });
+    assert_eq!(story.last().attempts, attempts);
+    assert_eq!(story.entries().len(), rows);
+}
+
+#[test]
+fn old_acts_that_a_start_loads_do_not_make_everything_ask() {
+    let mut story = Driver::new(Autonomy::Auto, bad_image);
+    story.hear("cart-2-a");
+    let mut act = story.engine.history().acts[0].clone();
+    act.at = at(-30 * 24 * 3_600);
+    act.owner.uid = "other".into();
+    act.step.target.uid = "other".into();
+    let mut checkpoint = checkpoint(Autonomy::Auto);
+    checkpoint.history.acts = vec![act; crate::history::MAX_ACTS];
+    let mut again = Driver::new(Autonomy::Auto, bad_image);
+    again.tell(Input::Start(Box::new(checkpoint)));
+    again.hear("cart-2-a");
+    assert_eq!(again.count(EntryKind::Intent), 1, "{:?}", again.last());
+}
+
 #[test]
 fn an_alert_that_fires_on_after_the_end_is_looked_at_again() {
     let mut story = Driver::new(Autonomy::Auto, bad_image);

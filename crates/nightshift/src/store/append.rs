@@ -365,12 +365,16 @@ async fn put_result(
     permit: &PermitId,
     outcome: &ActOutcome,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE intents SET result = $3 WHERE cluster = $1 AND permit = $2")
-        .bind(cluster.as_str())
-        .bind(permit.as_str())
-        .bind(to_json(outcome)?)
-        .execute(&mut **tx)
-        .await?;
+    // As in the engine's memory: a final answer is never replaced by a later one.
+    sqlx::query(
+        "UPDATE intents SET result = $3 WHERE cluster = $1 AND permit = $2
+             AND (result IS NULL OR result LIKE '{\"unknown\"%')",
+    )
+    .bind(cluster.as_str())
+    .bind(permit.as_str())
+    .bind(to_json(outcome)?)
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
@@ -437,6 +441,32 @@ mod tests {
         let now = At::minutes(60);
         let loaded = store.checkpoint(&CLUSTER.into(), now).await.unwrap();
         loaded.history.acts
+    }
+
+    #[tokio::test]
+    async fn a_final_answer_is_not_replaced_by_a_later_one() {
+        let (store, _folder) = tests::store().await;
+        let epoch = store.take_lead(&CLUSTER.into()).await.unwrap();
+        intend(&store, epoch, "p1").await.unwrap();
+        let unknown = |why: &str| ActOutcome::Unknown {
+            why: why.to_owned(),
+        };
+        let not_done = ActOutcome::NotDone { why: String::new() };
+        for outcome in [
+            unknown("first"),
+            unknown("second"),
+            not_done.clone(),
+            unknown("late"),
+        ] {
+            let answer = Input::Acted {
+                permit: "p1".into(),
+                outcome,
+            };
+            tests::append(&store, epoch, &answer, &Decision::default())
+                .await
+                .unwrap();
+        }
+        assert_eq!(acts(&store).await[0].outcome, Some(not_done));
     }
 
     #[tokio::test]

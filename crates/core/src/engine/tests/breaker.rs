@@ -255,17 +255,21 @@ impl<A: Iterator<Item = usize>> Server<A> {
 
     /// The agent hears this.
     fn heard(&mut self, input: &Input, now: Timestamp) {
-        match input {
-            Input::Acted {
-                outcome: ActOutcome::Done { .. },
-                ..
-            } => self.failures.clear(),
-            Input::Acted {
-                outcome: ActOutcome::Refused { .. },
-                ..
-            } => self.failures.push(now),
-            Input::Rehearsed { rehearsal, .. } if rehearsal.is_failure() => self.failures.push(now),
-            _ => {}
+        if let Input::Acted { outcome, .. } = input {
+            match outcome {
+                ActOutcome::Done { .. } => self.failures.clear(),
+                ActOutcome::Refused { .. } => self.failures.push(now),
+                ActOutcome::Blocked { .. }
+                | ActOutcome::Stale { .. }
+                | ActOutcome::Expired
+                | ActOutcome::Unknown { .. }
+                | ActOutcome::NotDone { .. } => {}
+            }
+        }
+        if let Input::Rehearsed { rehearsal, .. } = input
+            && rehearsal.is_failure()
+        {
+            self.failures.push(now);
         }
         let answers = matches!(input, Input::Acted { .. } | Input::Rehearsed { .. });
         self.under_way -= usize::from(answers);
