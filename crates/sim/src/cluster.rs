@@ -11,7 +11,7 @@ use crate::store::{Change, Store};
 use jiff::{SignedDuration, Timestamp};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +32,10 @@ const KEPT_CHANGES: u64 = 1_000;
 
 /// Which controller, by its place in [`Cluster`]'s list.
 type Index = usize;
+
+/// Places in the queue. Asked several times for each change, and never gone through.
+#[expect(clippy::disallowed_types, reason = "its order is never seen")]
+type Pending = std::collections::HashMap<(Index, Key), (Timestamp, u64)>;
 
 /// A simulated cluster.
 #[derive(Debug)]
@@ -54,9 +58,10 @@ pub struct Cluster {
     controllers: Vec<Option<Box<dyn Controller>>>,
     /// Up to which revision the controllers have heard.
     told: u64,
-    queue: BTreeSet<(Timestamp, u64, Index, Key)>,
+    /// By time, and by a number of their own where that is the same.
+    queue: BTreeMap<(Timestamp, u64), (Index, Key)>,
     /// One entry in the queue per controller and key: the earliest.
-    pending: BTreeMap<(Index, Key), (Timestamp, u64)>,
+    pending: Pending,
     sequence: u64,
     /// When changes were last forgotten, and the revision that is forgotten next.
     compacted: (Timestamp, u64),
@@ -121,8 +126,8 @@ impl Cluster {
             rng: StdRng::seed_from_u64(seed),
             controllers: Vec::new(),
             told: 0,
-            queue: BTreeSet::new(),
-            pending: BTreeMap::new(),
+            queue: BTreeMap::new(),
+            pending: Pending::default(),
             sequence: 0,
             compacted: (start, 0),
             nudged: Vec::new(),
@@ -179,15 +184,15 @@ impl Cluster {
     /// When the next piece of work is due; `None` when nothing will ever happen by itself.
     pub fn next_due(&mut self) -> Option<Timestamp> {
         self.tell();
-        self.queue.first().map(|(at, ..)| *at)
+        self.queue.keys().next().map(|(at, _)| *at)
     }
 
     /// Lets time pass up to `until`: does all work that is due, in order.
     pub fn advance(&mut self, until: Timestamp) {
         for _ in 0..MAX_WORK {
             self.tell();
-            let due = self.queue.first().is_some_and(|(at, ..)| *at <= until);
-            if !due {
+            let due = self.queue.keys().next();
+            if due.is_none_or(|(at, _)| *at > until) {
                 break;
             }
             self.step();
@@ -202,12 +207,12 @@ impl Cluster {
 
     /// Does the first piece of work in the queue.
     fn step(&mut self) {
-        let Some((at, _, index, key)) = self.queue.pop_first() else {
+        let Some(((at, _), id)) = self.queue.pop_first() else {
             return;
         };
         self.now = self.now.max(at);
         self.compact();
-        let id = (index, key);
+        let index = id.0;
         self.pending.remove(&id);
         let Some(mut controller) = self.controllers.get_mut(index).and_then(Option::take) else {
             return;
@@ -276,9 +281,9 @@ impl Cluster {
             if before <= at {
                 return;
             }
-            self.queue.remove(&(before, sequence, index, id.1.clone()));
+            self.queue.remove(&(before, sequence));
         }
-        self.queue.insert((at, self.sequence, index, id.1.clone()));
+        self.queue.insert((at, self.sequence), id.clone());
         self.pending.insert(id, (at, self.sequence));
     }
 }

@@ -116,8 +116,8 @@ fn reconcile_pod(cluster: &mut Cluster, key: &Key) -> Option<Duration> {
         let same = |object: &Arc<Object>| object.meta.uid == pod.uid;
         !stored.as_ref().is_some_and(same)
     };
-    if let Some(pod) = known.take_if(|pod| other(pod)) {
-        forget(cluster, &pod);
+    if let Some(mut pod) = known.take_if(|pod| other(pod)) {
+        forget(cluster, &mut pod);
     }
     let stored = stored?;
     let mut pod = match known {
@@ -159,7 +159,7 @@ fn reconcile_pod(cluster: &mut Cluster, key: &Key) -> Option<Duration> {
     if cluster.store.get(key).is_some() {
         cluster.machines.pods.insert(key.clone(), pod);
     } else {
-        forget(cluster, &pod);
+        forget(cluster, &mut pod);
     }
     wait
 }
@@ -193,10 +193,12 @@ fn adopt(cluster: &mut Cluster, key: &Key, pod: &Object) -> Option<Box<PodRun>> 
         return None;
     }
     machine.pods.insert(key.clone());
-    Some(Box::new(PodRun::new(key.clone(), pod, spec)))
+    let mut run = Box::new(PodRun::new(key.clone(), pod, spec));
+    cluster.machines.count(&mut run);
+    Some(run)
 }
 
-fn forget(cluster: &mut Cluster, pod: &PodRun) {
+fn forget(cluster: &mut Cluster, pod: &mut PodRun) {
     cluster.machines.leave(pod);
     if pod.has_needs() {
         for pods in cluster.machines.dependents.values_mut() {

@@ -58,6 +58,10 @@ impl Cluster {
     /// # Errors
     /// When the API refuses the Node: the name is taken.
     pub fn add_node(&mut self, name: &str, spec: &NodeSpec) -> Result<Arc<Object>, Status> {
+        if self.store.get(&Key::new(ids::NODES, "", name)).is_some() {
+            // Its machine is at work.
+            return Err(Status::already_exists(self.resources.get(ids::NODES), name));
+        }
         let memory = Quantity::parse(&spec.memory).map_or(0, Quantity::value);
         self.machines.count = self.machines.count.wrapping_add(1);
         let number = self.machines.count;

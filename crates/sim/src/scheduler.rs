@@ -11,7 +11,7 @@ mod terms;
 mod volumes;
 
 use crate::cluster::{Cluster, Todo, later};
-use crate::controllers::Controller;
+use crate::controllers::{Controller, node_of};
 use crate::events::{EventType, Reference, passed, seconds};
 use crate::object::{Key, Object, Raw};
 use crate::resources::ids;
@@ -43,6 +43,8 @@ pub struct Scheduler {
     cache: Cache,
     /// Pods that did not fit.
     waiting: BTreeMap<Key, Waiting>,
+    /// How often something has changed that may let one of them fit.
+    moves: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +52,8 @@ struct Waiting {
     attempts: u32,
     /// Not before.
     next: Timestamp,
+    /// [`Scheduler::moves`] when it was tried.
+    tried: u64,
 }
 
 impl Controller for Scheduler {
@@ -66,20 +70,22 @@ impl Controller for Scheduler {
             }
             _ => false,
         };
-        if helps {
-            for key in self.waiting.keys() {
-                todo.now(key.clone());
-            }
+        if helps && !self.waiting.is_empty() {
+            self.moves = self.moves.saturating_add(1);
+            todo.now(everybody());
         }
     }
 
     fn reconcile(&mut self, key: &Key, cluster: &mut Cluster) -> Option<Duration> {
+        if key.name.is_empty() {
+            return self.try_again(cluster);
+        }
         let pod = cluster.store.get(key).cloned();
         let Some(pod) = pod.filter(|pod| pod.meta.deletion_timestamp.is_none()) else {
             self.waiting.remove(key);
             return None;
         };
-        let spec: Spec = pod.spec();
+        let spec = Spec::of(&pod);
         if !spec.node_name.is_empty() || !matches!(spec.scheduler_name.as_str(), "" | NAME) {
             self.waiting.remove(key);
             return None;
@@ -99,7 +105,28 @@ impl Controller for Scheduler {
     }
 }
 
+/// Whom to look at when something has changed that may let any of the waiting pods fit: one place in
+/// the queue for all of them.
+fn everybody() -> Key {
+    Key::new(ids::PODS, "", "")
+}
+
 impl Scheduler {
+    /// Tries the waiting pods that have not been tried since the last change that may help, each
+    /// when its back-off is over. Gives when the next one's is.
+    fn try_again(&mut self, cluster: &mut Cluster) -> Option<Duration> {
+        let (now, moves) = (cluster.now(), self.moves);
+        let stale = |waiting: &Waiting| waiting.tried < moves;
+        let due = self.waiting.iter();
+        let due = due.filter(|(_, waiting)| stale(waiting) && waiting.next <= now);
+        let due: Vec<Key> = due.map(|(key, _)| key.clone()).collect();
+        for key in due {
+            self.reconcile(&key, cluster);
+        }
+        let left = self.waiting.values().filter(|waiting| stale(waiting));
+        left.map(|waiting| passed(now, waiting.next)).min()
+    }
+
     /// Notes a change of a pod. Does it make room?
     fn heard_pod(&mut self, change: &Change, todo: &mut Todo) -> bool {
         let key = change.key();
@@ -110,20 +137,21 @@ impl Scheduler {
         let pod = &change.new;
         let of = |object: &Arc<Object>| object.fields.get("spec").cloned();
         let same_spec = change.old.as_ref().is_some_and(|old| of(old) == of(pod));
-        if same_spec && self.cache.pods.contains_key(&key) {
+        let node = node_of(pod);
+        let known = self.cache.pods.get(&key);
+        if known.is_some_and(|(known, _)| same_spec || **known == *node) {
             return is_over(pod) && self.cache.displace(&key);
         }
         if same_spec {
             return false;
         }
-        let spec: Spec = pod.spec();
-        if spec.node_name.is_empty() {
+        if node.is_empty() {
             todo.now(key);
             return false;
         }
         if !is_over(pod) {
-            self.cache
-                .place(&key, &spec.node_name, PodInfo::of(pod, &spec));
+            let info = PodInfo::of(pod, &Spec::of(pod));
+            self.cache.place(&key, &node, info);
         }
         false
     }
@@ -174,6 +202,7 @@ impl Scheduler {
             );
             let what = ("Binding", "Scheduled");
             cluster.event_series(NAME, &Reference::of(pod), EventType::Normal, what, &message);
+            self.cache.place(&key, &node, info);
         }
         None
     }
@@ -199,9 +228,12 @@ impl Scheduler {
             }
         }
         if !claims.is_empty() {
-            let next = cluster.now();
-            self.waiting
-                .insert(pod.clone(), Waiting { attempts: 0, next });
+            let waiting = Waiting {
+                attempts: 0,
+                next: cluster.now(),
+                tried: self.moves,
+            };
+            self.waiting.insert(pod.clone(), waiting);
         }
         !claims.is_empty()
     }
@@ -224,7 +256,13 @@ impl Scheduler {
             .min(MAX_BACKOFF);
         let next = later(cluster.now(), wait);
         let attempts = attempts.saturating_add(1);
-        self.waiting.insert(key, Waiting { attempts, next });
+        let tried = self.moves;
+        let waiting = Waiting {
+            attempts,
+            next,
+            tried,
+        };
+        self.waiting.insert(key, waiting);
         FLUSH
     }
 }
@@ -332,7 +370,7 @@ impl Cluster {
         let Some(old) = self.store.get(key).cloned() else {
             return Err(Status::not_found(row, &key.name));
         };
-        let spec: Spec = old.spec();
+        let spec = Spec::of(&old);
         if !spec.node_name.is_empty() {
             let why = format!(
                 "pod {} is already assigned to node \"{}\"",

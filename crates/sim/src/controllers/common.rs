@@ -222,10 +222,16 @@ pub(super) fn template_hash(bare: &Value, collisions: i64) -> String {
     letters.iter().take(10).map(letter).collect()
 }
 
-/// What two templates have in common that say the same: SHA-256 of the JSON (keys sorted) of what
-/// [`bare_template`] leaves.
-pub(super) fn template_digest(template: &Value) -> [u8; 32] {
-    Sha256::digest(sorted(&bare_template(template)).to_string()).into()
+/// What two specs of workloads have in common whose templates say the same: SHA-256 of the JSON (keys
+/// sorted) of what [`bare_template`] leaves.
+pub(super) fn template_digest(spec: &str) -> [u8; 32] {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Spec {
+        template: Value,
+    }
+    let spec: Spec = serde_json::from_str(spec).unwrap_or_default();
+    Sha256::digest(sorted(&bare_template(&spec.template)).to_string()).into()
 }
 
 /// The same value with the keys of its maps in order, whatever order they came in.

@@ -10,7 +10,7 @@ mod sets;
 use super::Controller;
 use super::common::{
     BackOff, Condition, IntOrPercent, Orphans, Selector, claim, condition, controller_key, is_zero,
-    set_condition,
+    set_condition, template_digest,
 };
 use super::events;
 use super::pods;
@@ -43,9 +43,7 @@ struct Spec {
     #[serde(default = "one")]
     replicas: i64,
     #[serde(default)]
-    selector: Value,
-    #[serde(default)]
-    template: Value,
+    selector: Selector,
     #[serde(default)]
     strategy: Strategy,
     #[serde(default)]
@@ -54,6 +52,17 @@ struct Spec {
     #[serde(default)]
     paused: bool,
     progress_deadline_seconds: Option<i64>,
+    /// Of the template.
+    #[serde(skip)]
+    digest: [u8; 32],
+}
+
+/// The parts of a spec that a new ReplicaSet takes over as they are.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Parts {
+    selector: Value,
+    template: Value,
 }
 
 fn one() -> i64 {
@@ -99,6 +108,15 @@ struct Status {
 }
 
 impl Spec {
+    /// A Deployment's, read once for all who ask.
+    fn of(deployment: &Object) -> Option<Arc<Self>> {
+        deployment.fields.read_field("spec", |text| {
+            let mut spec: Self = serde_json::from_str(text).ok()?;
+            spec.digest = template_digest(text);
+            Some(spec)
+        })
+    }
+
     fn rolling(&self) -> bool {
         self.strategy.r#type != "Recreate"
     }
@@ -142,7 +160,7 @@ struct Look<'cluster> {
     cluster: &'cluster mut Cluster,
     key: Key,
     object: Arc<Object>,
-    spec: Spec,
+    spec: Arc<Spec>,
     /// As the store has it.
     status: Status,
     /// The ReplicaSet of the present template.
@@ -172,14 +190,11 @@ impl Controller for Deployments {
 
     fn reconcile(&mut self, key: &Key, cluster: &mut Cluster) -> Option<Duration> {
         let object = cluster.store.get(key).cloned();
-        let Some((object, spec)) =
-            object.and_then(|it| Some((it.clone(), it.field::<Spec>("spec")?)))
-        else {
+        let Some((object, spec)) = object.and_then(|it| Some((it.clone(), Spec::of(&it)?))) else {
             self.back_off.forget(key);
             return None;
         };
-        let selector: Selector = serde_json::from_value(spec.selector.clone()).unwrap_or_default();
-        if selector.is_empty() {
+        if spec.selector.is_empty() {
             let why = "This deployment is selecting all pods. A non-empty selector is required.";
             events::warning(cluster, COMPONENT, &object, "SelectingAll", why);
             return None;
@@ -188,11 +203,11 @@ impl Controller for Deployments {
             cluster,
             &object,
             ids::REPLICA_SETS,
-            &selector,
+            &spec.selector,
             &self.orphans,
             |_| true,
         );
-        let (new, old) = sets::split(&sets, &spec.template);
+        let (new, old) = sets::split(&sets, spec.digest);
         let status = object.status();
         let key = key.clone();
         let mut look = Look {
@@ -224,9 +239,8 @@ impl Deployments {
         let now = Some(&*change.new).filter(|_| !gone);
         if self.orphans.hear(&change.key(), change.old.as_deref(), now) {
             for deployment in store.list(ids::DEPLOYMENTS, Some(&change.new.meta.namespace)) {
-                let selector = deployment.field::<Spec>("spec").map(|spec| spec.selector);
-                let selector = selector.and_then(|it| serde_json::from_value::<Selector>(it).ok());
-                if selector.is_some_and(|one| one.matches(&change.new.meta.labels)) {
+                let spec = Spec::of(deployment);
+                if spec.is_some_and(|spec| spec.selector.matches(&change.new.meta.labels)) {
                     todo.now(deployment.key(ids::DEPLOYMENTS));
                 }
             }

@@ -6,6 +6,7 @@ use crate::object::Object;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// `core/v1` `Taint`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,8 +81,9 @@ pub(super) fn taints(node: &Object) -> Vec<Taint> {
     struct Spec {
         taints: Vec<Taint>,
     }
-    let read = node.fields.read_once(|| node.spec::<Spec>().taints);
-    Vec::clone(&read)
+    let read = |text: &str| serde_json::from_str(text).ok();
+    let spec: Option<Arc<Spec>> = node.fields.read_field("spec", read);
+    spec.map(|spec| spec.taints.clone()).unwrap_or_default()
 }
 
 /// What of a pod's spec decides where it may be.

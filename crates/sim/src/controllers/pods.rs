@@ -3,7 +3,7 @@
 use super::common::{self, Orphans, Selector, controller_key};
 use super::events;
 use crate::cluster::{Cluster, Todo};
-use crate::object::{Key, Object};
+use crate::object::{Key, Meta, Object, Raw};
 use crate::registry::{DeleteOptions, Preconditions};
 use crate::resources::{ResourceId, ids};
 use crate::status::Status;
@@ -72,7 +72,8 @@ struct ContainerStatus {
 impl Facts {
     /// Reads them, once for all who ask.
     pub(super) fn of(object: &Object) -> Arc<Self> {
-        object.fields.read_once(|| Self::read(object))
+        let read = || Some(Self::read(object));
+        object.fields.read_once(read).unwrap_or_default()
     }
 
     fn read(object: &Object) -> Self {
@@ -103,7 +104,7 @@ impl Facts {
 }
 
 /// The node a pod is on; empty when it is on none.
-pub(super) fn node_of(object: &Object) -> String {
+pub(crate) fn node_of(object: &Object) -> String {
     Facts::of(object).node.clone()
 }
 
@@ -222,19 +223,38 @@ pub(super) fn selected(cluster: &Cluster, namespace: &str, selector: &Selector) 
         .collect()
 }
 
-/// A pod of a template, controlled by `owner`, with a generated name.
-pub(super) fn from_template(cluster: &Cluster, owner: &Object, template: &Value) -> Object {
-    let mut pod = Object::new(cluster.resources.get(ids::PODS), &owner.meta.namespace, "");
-    let meta = template.get("metadata").cloned().unwrap_or_default();
-    let meta: crate::object::Meta = serde_json::from_value(meta).unwrap_or_default();
-    pod.meta.generate_name = format!("{}-", owner.meta.name).into();
-    pod.meta.labels = meta.labels;
-    pod.meta.annotations = meta.annotations;
-    pod.meta.finalizers = meta.finalizers;
-    pod.meta.owner_references = vec![owner.as_controller()].into();
-    pod.set("spec", template.get("spec").unwrap_or(&Value::Null));
-    pod.set("status", &json!({"phase": "Pending"}));
-    pod
+/// `core/v1 PodTemplateSpec`: what its pods are made from.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Template {
+    pub(super) metadata: Meta,
+    spec: Option<Raw>,
+}
+
+impl Template {
+    /// Reads one. What is no template makes pods without a spec, which nobody accepts.
+    pub(super) fn of(value: &Value) -> Self {
+        let metadata = value.get("metadata").cloned().unwrap_or_default();
+        Self {
+            metadata: serde_json::from_value(metadata).unwrap_or_default(),
+            spec: value.get("spec").and_then(Raw::of),
+        }
+    }
+
+    /// A pod, controlled by `owner`, with a generated name.
+    pub(super) fn pod(&self, cluster: &Cluster, owner: &Object) -> Object {
+        let mut pod = Object::new(cluster.resources.get(ids::PODS), &owner.meta.namespace, "");
+        pod.meta.generate_name = format!("{}-", owner.meta.name).into();
+        pod.meta.labels = self.metadata.labels.clone();
+        pod.meta.annotations = self.metadata.annotations.clone();
+        pod.meta.finalizers = self.metadata.finalizers.clone();
+        pod.meta.owner_references = vec![owner.as_controller()].into();
+        if let Some(spec) = &self.spec {
+            pod.fields.insert("spec", spec.clone());
+        }
+        pod.set("status", &json!({"phase": "Pending"}));
+        pod
+    }
 }
 
 /// Creates a pod for its owner, and tells in an event how that went.

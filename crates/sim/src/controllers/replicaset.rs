@@ -5,9 +5,9 @@
 use super::Controller;
 use super::common::{
     BackOff, Condition, Orphans, Selector, claim, condition, count, is_zero, more_than_status,
-    remove_condition, set_condition,
+    remove_condition, set_condition, template_digest,
 };
-use super::pods::{self, Pod};
+use super::pods::{self, Pod, Template};
 use crate::cluster::{Cluster, Todo};
 use crate::object::{Key, Object};
 use crate::resources::ids;
@@ -15,9 +15,9 @@ use crate::status::Status as Refusal;
 use crate::store::{Change, Store};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// At most so many pods are made or ended in one look (`BurstReplicas`).
@@ -31,17 +31,32 @@ pub(super) struct ReplicaSets {
     back_off: BackOff,
 }
 
+/// `apps/v1` `ReplicaSetSpec`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Spec {
+pub(super) struct Spec {
     #[serde(default = "one")]
-    replicas: i64,
+    pub(super) replicas: i64,
     #[serde(default)]
-    min_ready_seconds: i64,
+    pub(super) min_ready_seconds: i64,
     #[serde(default)]
     selector: Selector,
     #[serde(default)]
-    template: Value,
+    template: Template,
+    /// Of the template.
+    #[serde(skip)]
+    pub(super) digest: [u8; 32],
+}
+
+impl Spec {
+    /// A ReplicaSet's, read once for all who ask.
+    pub(super) fn of(set: &Object) -> Option<Arc<Self>> {
+        set.fields.read_field("spec", |text| {
+            let mut spec: Self = serde_json::from_str(text).ok()?;
+            spec.digest = template_digest(text);
+            Some(spec)
+        })
+    }
 }
 
 fn one() -> i64 {
@@ -86,9 +101,7 @@ impl Controller for ReplicaSets {
 
     fn reconcile(&mut self, key: &Key, cluster: &mut Cluster) -> Option<Duration> {
         let object = cluster.store.get(key).cloned();
-        let Some((object, spec)) =
-            object.and_then(|it| Some((it.clone(), it.field::<Spec>("spec")?)))
-        else {
+        let Some((object, spec)) = object.and_then(|it| Some((it.clone(), Spec::of(&it)?))) else {
             self.back_off.forget(key);
             return None;
         };
@@ -136,8 +149,7 @@ impl ReplicaSets {
     fn heard_pod(&mut self, change: &Change, store: &Store, todo: &mut Todo) {
         let of = ("ReplicaSet", ids::REPLICA_SETS);
         pods::heard(&mut self.orphans, change, store, todo, of, |set, pod| {
-            let spec = set.field::<Spec>("spec");
-            spec.is_some_and(|spec| spec.selector.matches(&pod.meta.labels))
+            Spec::of(set).is_some_and(|spec| spec.selector.matches(&pod.meta.labels))
         });
     }
 }
@@ -148,7 +160,7 @@ fn manage(cluster: &mut Cluster, set: &Object, spec: &Spec, active: &[Pod]) -> R
     if active.len() < wanted {
         let missing = wanted.saturating_sub(active.len()).min(BURST);
         return slow_start(missing, || {
-            let pod = pods::from_template(cluster, set, &spec.template);
+            let pod = spec.template.pod(cluster, set);
             match pods::create(cluster, COMPONENT, set, pod) {
                 Err(refusal) if !pods::namespace_terminating(&refusal) => Err(refusal),
                 _ => Ok(()),
@@ -268,9 +280,7 @@ fn magnitude(at: Timestamp, now: Timestamp) -> Option<u32> {
 }
 
 fn status(set: &Object, spec: &Spec, active: &[Pod], now: Timestamp) -> Status {
-    let labels = spec.template.pointer("/metadata/labels").cloned();
-    let labels = labels.and_then(|labels| serde_json::from_value(labels).ok());
-    let full = Selector::of(labels.unwrap_or_default());
+    let full = Selector::of((*spec.template.metadata.labels).clone());
     let number =
         |wanted: &dyn Fn(&Pod) -> bool| count(active.iter().filter(|pod| wanted(pod)).count());
     Status {

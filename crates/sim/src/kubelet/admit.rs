@@ -33,12 +33,7 @@ pub(super) fn refuses(cluster: &Cluster, pod: &PodRun) -> Option<(String, String
     let node = cluster.store.get(&Key::new(ids::NODES, "", &pod.node))?;
     let allocatable = node.status::<NodeStatus>().allocatable;
     let wanted = pod.asks;
-    let others = machine.pods.iter().filter(|key| **key != pod.key);
-    let others = others.filter_map(|key| cluster.machines.pods.get(key));
-    let used = others
-        .filter(|other| !other.phase.is_over())
-        .map(|other| other.asks)
-        .fold(Requests::default(), Requests::plus);
+    let used = machine.asked.minus(pod.counted);
     let of = |name: &str| {
         allocatable
             .get(name)
@@ -78,10 +73,17 @@ impl Requests {
         each.fold(Self::default(), Self::plus)
     }
 
-    fn plus(self, other: Self) -> Self {
+    pub(super) fn plus(self, other: Self) -> Self {
         Self {
             milli_cpu: self.milli_cpu.saturating_add(other.milli_cpu),
             memory: self.memory.saturating_add(other.memory),
+        }
+    }
+
+    pub(super) fn minus(self, other: Self) -> Self {
+        Self {
+            milli_cpu: self.milli_cpu.saturating_sub(other.milli_cpu),
+            memory: self.memory.saturating_sub(other.memory),
         }
     }
 }

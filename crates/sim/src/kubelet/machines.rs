@@ -1,5 +1,6 @@
 //! The nodes as machines: what is outside the API and a kubelet knows or does.
 
+use super::admit::Requests;
 use super::images::Images;
 use super::run::PodRun;
 use crate::behaviour::{Behaviour, of_program};
@@ -38,6 +39,8 @@ pub(crate) struct Machine {
     /// Images that it has.
     pub(crate) images: BTreeMap<String, u64>,
     pub(crate) pods: BTreeSet<Key>,
+    /// What those of them ask for that are not at their end.
+    pub(super) asked: Requests,
     /// What it is short of, and since when.
     pub(crate) pressure: BTreeMap<Pressure, Timestamp>,
     /// Shortages that are over, and since when: the condition stays for a while.
@@ -67,6 +70,7 @@ impl Machine {
             silent_since: None,
             images: BTreeMap::new(),
             pods: BTreeSet::new(),
+            asked: Requests::default(),
             pressure: BTreeMap::new(),
             relieved: BTreeMap::new(),
             sandbox_error: None,
@@ -122,8 +126,27 @@ impl Machines {
         "".into()
     }
 
+    /// Counts what a new pod asks for among what its node has to give.
+    pub(super) fn count(&mut self, pod: &mut PodRun) {
+        if let Some(machine) = self.nodes.get_mut(&pod.node) {
+            pod.counted = pod.asks;
+            machine.asked = machine.asked.plus(pod.counted);
+        }
+    }
+
+    /// The pod is at its end: others may have what it asked for.
+    pub(super) fn give_back(&mut self, pod: &mut PodRun) {
+        let counted = std::mem::take(&mut pod.counted);
+        let machine = self.nodes.get_mut(&pod.node);
+        // One of the same name that came later has never counted it.
+        if let Some(machine) = machine.filter(|machine| machine.pods.contains(&pod.key)) {
+            machine.asked = machine.asked.minus(counted);
+        }
+    }
+
     /// Forgets a pod that was on a node, and frees its address.
-    pub(super) fn leave(&mut self, pod: &PodRun) {
+    pub(super) fn leave(&mut self, pod: &mut PodRun) {
+        self.give_back(pod);
         let Some(machine) = self.nodes.get_mut(&pod.node) else {
             return;
         };

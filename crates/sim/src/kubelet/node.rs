@@ -330,6 +330,7 @@ fn evict_pod(cluster: &mut Cluster, pod: &mut PodRun, pressure: Pressure, now: T
     );
     pod.fate = Some(("Evicted".to_owned(), message));
     pod.phase = Phase::Failed;
+    cluster.machines.give_back(pod);
     let mut sync = super::sync::Sync::new(cluster, pod);
     if sync.pod.stage != Stage::Over {
         sync.end_all();

@@ -22,9 +22,15 @@ impl PodRun {
         }
         let now = cluster.now();
         self.phase = self.next_phase();
+        if self.phase.is_over() {
+            cluster.machines.give_back(self);
+        }
         self.set_conditions(now);
+        if self.wrote.is_none() || self.was_overwritten(&stored) {
+            self.foreign = foreign(&stored);
+        }
         let host = cluster.machines.address(&self.node);
-        let status = self.status(&stored, host);
+        let status = self.status(host);
         let Some(raw) = Raw::of(&status) else {
             return;
         };
@@ -47,10 +53,10 @@ impl PodRun {
         self.wrote.is_some() && self.wrote.as_ref() != pod.fields.get("status")
     }
 
-    fn status(&self, stored: &Object, host: Arc<str>) -> PodStatus {
+    fn status(&self, host: Arc<str>) -> PodStatus {
         let (reason, message) = self.fate.clone().unwrap_or_default();
         let mut conditions = self.conditions();
-        for mut one in foreign(stored) {
+        for mut one in self.foreign.iter().cloned() {
             if one.r#type == "PodScheduled" {
                 one.observed_generation = Some(self.generation);
             }

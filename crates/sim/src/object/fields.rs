@@ -54,15 +54,53 @@ impl Deref for Name {
     }
 }
 
-type Read = Arc<dyn Any + Send + Sync>;
 
 /// Fields by name, in the order of their names: a handful, for which a list is smaller than a map
 /// and is copied in one piece.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
     list: Box<[(Name, Raw)]>,
-    /// What was read from the texts; see [`Fields::read_once`]. (Boxed: most objects have none.)
-    read: OnceLock<Box<Read>>,
+    /// What was read from the texts; most objects are never asked.
+    read: OnceLock<Box<Reads>>,
+}
+
+/// What was read, for all who ask again.
+#[derive(Clone, Debug, Default)]
+struct Reads {
+    /// See [`Fields::read_once`].
+    all: Known,
+    /// See [`Fields::read_field`].
+    spec: Known,
+    status: Known,
+}
+
+impl Reads {
+    /// Of a field of its own.
+    fn of(&mut self, name: &str) -> Option<&mut Known> {
+        match name {
+            "spec" => Some(&mut self.spec),
+            "status" => Some(&mut self.status),
+            _ => None,
+        }
+    }
+}
+
+/// What was read from one text or several.
+#[derive(Clone, Debug, Default)]
+struct Known(OnceLock<Arc<dyn Any + Send + Sync>>);
+
+impl Known {
+    /// One type is remembered; another one is read each time.
+    fn get<T: Send + Sync + 'static>(&self, read: impl FnOnce() -> Option<T>) -> Option<Arc<T>> {
+        if let Some(known) = self.0.get() {
+            let known = Arc::clone(known).downcast();
+            return known.ok().or_else(|| read().map(Arc::new));
+        }
+        let new = Arc::new(read()?);
+        // Who was faster has read the same.
+        self.0.set(Arc::clone(&new) as Arc<_>).ok();
+        Some(new)
+    }
 }
 
 impl PartialEq for Fields {
@@ -85,7 +123,7 @@ impl Fields {
 
     /// Sets one; gives what was there.
     pub fn insert(&mut self, name: &str, raw: Raw) -> Option<Raw> {
-        self.read.take();
+        self.forget(name);
         match self.place(name) {
             Ok(at) => {
                 let (_, old) = self.list.get_mut(at)?;
@@ -100,7 +138,7 @@ impl Fields {
 
     /// Takes one away.
     pub fn remove(&mut self, name: &str) -> Option<Raw> {
-        self.read.take();
+        self.forget(name);
         let at = self.place(name).ok()?;
         let (_, raw) = self.change(|list| list.remove(at));
         Some(raw)
@@ -130,17 +168,55 @@ impl Fields {
 
     /// What all who are interested in these fields read from them: read once, and again only when a
     /// field has changed. One type is remembered; another one is read each time.
-    pub fn read_once<T: Send + Sync + 'static>(&self, read: impl Fn() -> T) -> Arc<T> {
-        let known = self.read.get_or_init(|| Box::new(Arc::new(read())));
-        let known = Arc::clone(&**known).downcast();
-        known.unwrap_or_else(|_| Arc::new(read()))
+    pub fn read_once<T: Send + Sync + 'static>(
+        &self,
+        read: impl FnOnce() -> Option<T>,
+    ) -> Option<Arc<T>> {
+        self.read.get_or_init(Box::default).all.get(read)
+    }
+
+    /// What is read from the text of `spec` or `status`: once for all states and objects that share
+    /// it. One type is remembered; another one, and any other field, is read each time. `None` when
+    /// there is no such field, or it cannot be read.
+    pub fn read_field<T: Send + Sync + 'static>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<Arc<T>> {
+        let text = self.get(name)?.text();
+        let reads = self.read.get_or_init(Box::default);
+        match name {
+            "spec" => reads.spec.get(|| read(text)),
+            "status" => reads.status.get(|| read(text)),
+            _ => read(text).map(Arc::new),
+        }
+    }
+
+    /// Forgets what was read of a field that changes.
+    fn forget(&mut self, name: &str) {
+        if let Some(reads) = self.read.get_mut() {
+            reads.all = Known::default();
+            if let Some(known) = reads.of(name) {
+                *known = Known::default();
+            }
+        }
     }
 
     /// Takes over from others what both have alike.
     pub(super) fn share(&mut self, others: &Self) {
         for (name, raw) in &mut self.list {
-            if let Some(other) = others.get(name).filter(|other| *other == raw) {
-                *raw = other.clone();
+            let Some(other) = others.get(name).filter(|other| *other == raw) else {
+                continue;
+            };
+            *raw = other.clone();
+            let mut theirs = others.read.get().cloned();
+            let theirs = theirs.as_mut().and_then(|reads| reads.of(name));
+            if let Some(known) = theirs.filter(|known| known.0.get().is_some()) {
+                self.read.get_or_init(Box::default);
+                let own = self.read.get_mut().and_then(|reads| reads.of(name));
+                if let Some(own) = own {
+                    *own = std::mem::take(known);
+                }
             }
         }
     }
@@ -154,8 +230,11 @@ impl Fields {
 impl<'name> FromIterator<(&'name str, Raw)> for Fields {
     fn from_iter<I: IntoIterator<Item = (&'name str, Raw)>>(all: I) -> Self {
         let all = all.into_iter().map(|(name, raw)| (Name::of(name), raw));
-        let mut list: Vec<_> = all.collect();
-        list.sort_by(|(one, _), (other, _)| (**one).cmp(other));
+        let mut list: Vec<(Name, Raw)> = all.collect();
+        // Of two of one name the last counts, as in a map.
+        list.reverse();
+        list.sort_by(|(one, _), (other, _)| (**one).cmp(&**other));
+        list.dedup_by(|(one, _), (other, _)| **one == **other);
         Self {
             list: list.into_boxed_slice(),
             read: OnceLock::new(),
@@ -185,13 +264,35 @@ mod tests {
     fn what_was_read_holds_until_a_field_changes() {
         let raw = |number: u8| Raw::of(&number).unwrap();
         let mut fields: Fields = [("spec", raw(1))].into_iter().collect();
-        assert_eq!(*fields.read_once(|| 7), 7);
-        assert_eq!(*fields.clone().read_once(|| 8), 7);
-        assert_eq!(*fields.read_once(|| "other"), "other");
+        let number = |fields: &Fields, of: u8| fields.read_once(|| Some(of)).map(|it| *it);
+        assert_eq!(fields.read_once(|| None::<u8>), None);
+        assert_eq!(number(&fields, 7), Some(7));
+        assert_eq!(number(&fields.clone(), 8), Some(7));
+        assert_eq!(
+            fields.read_once(|| Some("other")).as_deref(),
+            Some(&"other")
+        );
         fields.insert("spec", raw(2));
-        assert_eq!(*fields.read_once(|| 8), 8);
+        assert_eq!(number(&fields, 8), Some(8));
         fields.remove("spec");
-        assert_eq!(*fields.read_once(|| 9), 9);
+        assert_eq!(number(&fields, 9), Some(9));
+    }
+
+    #[test]
+    fn what_was_read_of_a_field_holds_until_that_field_changes() {
+        let raw = |number: u8| Raw::of(&number).unwrap();
+        let number =
+            |fields: &Fields, of: u8| fields.read_field("spec", |_| Some(of)).map(|it| *it);
+        let mut fields: Fields = [("spec", raw(1)), ("status", raw(1))].into_iter().collect();
+        assert_eq!(fields.read_field("data", |_| Some(1)), None);
+        assert_eq!(number(&fields, 7), Some(7));
+        fields.insert("status", raw(2));
+        assert_eq!(number(&fields, 8), Some(7));
+        let mut alike: Fields = [("spec", raw(1))].into_iter().collect();
+        alike.share(&fields);
+        assert_eq!(number(&alike, 8), Some(7));
+        fields.insert("spec", raw(2));
+        assert_eq!(number(&fields, 8), Some(8));
     }
 
     #[test]

@@ -197,6 +197,12 @@ impl Container {
 }
 
 impl Spec {
+    /// A pod's, read once for all pods that have it alike.
+    pub(super) fn of(pod: &Object) -> Arc<Self> {
+        let read = |text: &str| serde_json::from_str(text).ok();
+        pod.fields.read_field("spec", read).unwrap_or_default()
+    }
+
     /// The sum over what runs at once, or the largest init container (`resource.PodRequests`).
     fn requests(&self) -> Amounts {
         let mut sum = Amounts::new();

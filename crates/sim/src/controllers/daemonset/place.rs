@@ -2,7 +2,7 @@
 
 use crate::cluster::Cluster;
 use crate::controllers::placement::{Node, Toleration, Wishes};
-use crate::controllers::pods;
+use crate::controllers::pods::Template;
 use crate::object::Object;
 use serde_json::{Value, json};
 
@@ -68,7 +68,7 @@ pub(super) fn draft(
     hash: &str,
     node: &str,
 ) -> Object {
-    let mut pod = pods::from_template(cluster, owner, template);
+    let mut pod = Template::of(template).pod(cluster, owner);
     let labels = &mut pod.meta.labels;
     labels.insert(super::HASH_LABEL.to_owned(), hash.to_owned());
     let generation = owner.meta.generation.to_string();

@@ -1,8 +1,8 @@
 //! A Deployment's ReplicaSets: which is the new one, their revisions, their sizes, their history.
 
-use super::{COMPONENT, Look, PROGRESSING, REVISION, Refused};
+use super::{COMPONENT, Look, PROGRESSING, Parts, REVISION, Refused};
 use crate::controllers::common::{
-    HASH_LABEL, bare_template, condition, set_condition, template_digest, template_hash,
+    HASH_LABEL, bare_template, condition, set_condition, template_hash,
 };
 use crate::controllers::events;
 use crate::controllers::replicaset;
@@ -10,7 +10,6 @@ use crate::object::{Key, Object};
 use crate::registry::DeleteOptions;
 use crate::resources::ids;
 use crate::status::Reason;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,51 +36,21 @@ pub(super) struct Set {
     /// How many are asked for.
     pub(super) replicas: i64,
     min_ready_seconds: i64,
-    pub(super) status: replicaset::Status,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Spec {
-    #[serde(default = "super::one")]
-    replicas: i64,
-    #[serde(default)]
-    min_ready_seconds: i64,
-    #[serde(default)]
-    template: Value,
-}
-
-/// What is read of a ReplicaSet, once for each of its states.
-struct Read {
-    spec: Spec,
-    /// Of its template.
-    digest: [u8; 32],
-    status: replicaset::Status,
-}
-
-impl Read {
-    fn of(object: &Object) -> Option<Self> {
-        let mut spec: Spec = object.field("spec")?;
-        Some(Self {
-            digest: template_digest(&spec.template.take()),
-            spec,
-            status: object.status(),
-        })
-    }
+    pub(super) status: Arc<replicaset::Status>,
 }
 
 impl Set {
     /// The ReplicaSet, and the digest of its template.
     fn of(object: &Arc<Object>) -> Option<(Self, [u8; 32])> {
-        let read = object.fields.read_once(|| Read::of(object));
-        let read = read.as_ref().as_ref()?;
+        let spec = replicaset::Spec::of(object)?;
+        let read = |text: &str| serde_json::from_str(text).ok();
         let set = Self {
             object: Arc::clone(object),
-            replicas: read.spec.replicas,
-            min_ready_seconds: read.spec.min_ready_seconds,
-            status: read.status.clone(),
+            replicas: spec.replicas,
+            min_ready_seconds: spec.min_ready_seconds,
+            status: object.fields.read_field("status", read).unwrap_or_default(),
         };
-        Some((set, read.digest))
+        Some((set, spec.digest))
     }
 
     pub(super) fn name(&self) -> &str {
@@ -111,9 +80,8 @@ impl Set {
     }
 }
 
-/// The oldest ReplicaSet of this template, and all others by age.
-pub(super) fn split(objects: &[Arc<Object>], template: &Value) -> (Option<Set>, Vec<Set>) {
-    let wanted = template_digest(template);
+/// The oldest ReplicaSet of the template with this digest, and all others by age.
+pub(super) fn split(objects: &[Arc<Object>], wanted: [u8; 32]) -> (Option<Set>, Vec<Set>) {
     let mut sets: Vec<_> = objects.iter().filter_map(Set::of).collect();
     sets.sort_by(|(one, _), (other, _)| {
         let age = |set: &Set| {
@@ -241,14 +209,15 @@ impl Look<'_> {
 
     /// The new ReplicaSet as it is created.
     fn draft(&self, replicas: i64) -> Object {
-        let mut template = bare_template(&self.spec.template);
+        let parts: Parts = self.object.spec();
+        let mut template = bare_template(&parts.template);
         let hash = template_hash(&template, self.status.collision_count.unwrap_or(0));
         put(
             &mut template,
             &["metadata", "labels", HASH_LABEL],
             json!(hash),
         );
-        let mut selector = self.spec.selector.clone();
+        let mut selector = parts.selector;
         put(&mut selector, &["matchLabels", HASH_LABEL], json!(hash));
         let row = self.cluster.resources.get(ids::REPLICA_SETS);
         let name = format!("{}-{hash}", self.object.meta.name);

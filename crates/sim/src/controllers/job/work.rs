@@ -4,7 +4,7 @@ use super::count::{Counted, INDEX, index};
 use super::{COMPONENT, Look, TRACKING};
 use crate::cluster::later;
 use crate::controllers::common::{count, until};
-use crate::controllers::pods::{self, Pod};
+use crate::controllers::pods::{self, Pod, Template};
 use crate::controllers::replicaset::slow_start;
 use crate::object::Object;
 use serde_json::{Value, json};
@@ -95,7 +95,7 @@ impl Look<'_> {
     }
 
     fn draft(&self, index: Option<i64>) -> Object {
-        let mut pod = pods::from_template(self.cluster, &self.object, &self.spec.template);
+        let mut pod = Template::of(&self.spec.template).pod(self.cluster, &self.object);
         pod.meta.finalizers.push(TRACKING.to_owned());
         let (job, uid) = (&self.object.meta.name, &self.object.meta.uid);
         for (label, value) in [

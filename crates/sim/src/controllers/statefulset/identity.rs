@@ -3,7 +3,7 @@
 use super::{COMPONENT, Look, REVISION_LABEL, Refused};
 use crate::controllers::common::create;
 use crate::controllers::events;
-use crate::controllers::pods::{self, Pod};
+use crate::controllers::pods::{self, Pod, Template};
 use crate::object::{Key, Object};
 use crate::registry::DeleteOptions;
 use crate::resources::ids;
@@ -82,7 +82,7 @@ impl Look<'_> {
         } else {
             &self.update
         };
-        let mut pod = pods::from_template(self.cluster, &self.object, &revision.template);
+        let mut pod = Template::of(&revision.template).pod(self.cluster, &self.object);
         let name = format!("{}-{ordinal}", self.object.meta.name);
         pod.meta.name = name.as_str().into();
         let labels = [
