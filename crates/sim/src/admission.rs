@@ -53,16 +53,40 @@ impl For<'_> {
 pub fn create(
     cluster: &mut Cluster,
     resource: ResourceId,
+    object: Object,
+    writer: &Writer<'_>,
+    asker: For<'_>,
+) -> Result<Arc<Object>, Status> {
+    let object = draft(cluster, resource, object, writer)?;
+    place(cluster, resource, object, writer, asker)
+}
+
+/// The first part of the way: all that does not depend on the name. It is the same for objects that
+/// are made alike at one moment.
+pub fn draft(
+    cluster: &mut Cluster,
+    resource: ResourceId,
+    mut object: Object,
+    writer: &Writer<'_>,
+) -> Result<Object, Status> {
+    let row = cluster.resources.get(resource).clone();
+    defaults::fill(resource, &mut object);
+    patch::track(&row, None, &mut object, writer);
+    admit(cluster, resource, &mut object)?;
+    validate::create(resource, &row, &object)?;
+    Ok(object)
+}
+
+/// The rest of the way of a draft.
+pub fn place(
+    cluster: &mut Cluster,
+    resource: ResourceId,
     mut object: Object,
     writer: &Writer<'_>,
     asker: For<'_>,
 ) -> Result<Arc<Object>, Status> {
     let row = cluster.resources.get(resource).clone();
-    defaults::fill(resource, &mut object);
-    patch::track(&row, None, &mut object, writer);
-    admit(cluster, resource, &mut object)?;
     let given = Arc::clone(&object.meta.name);
-    validate::create(resource, &row, &object)?;
     cluster.prepare(resource, &mut object)?;
     if resource == ids::NAMESPACES && given != object.meta.name {
         // A generated name fills the namespace's label too.

@@ -3,6 +3,7 @@
 //! Left out: preemption (its words are said, nobody is evicted), dynamic resources, pod groups,
 //! profiles and extenders, the limits on volumes per node.
 
+mod amounts;
 mod cache;
 mod filter;
 mod pod;

@@ -81,13 +81,24 @@ pub(crate) fn path(number: usize) -> String {
 }
 
 /// Makes Deployments of [`REPLICAS`] pods each, as teams write them: with requests, a limit, probes
-/// and a little environment.
+/// and a little environment. A second passes after each team's, in which its pods begin to start.
 pub(crate) fn deployments(cluster: &mut Cluster, count: usize) {
+    deployments_with(cluster, count, |cluster| {
+        cluster.pass(Duration::from_secs(1));
+    });
+}
+
+/// The same, with what happens after each team's.
+pub(crate) fn deployments_with(
+    cluster: &mut Cluster,
+    count: usize,
+    mut after: impl FnMut(&mut Cluster),
+) {
+    for number in (0..count).step_by(TOGETHER) {
+        namespace(cluster, &place(number).0);
+    }
     for number in 0..count {
         let (team, name) = place(number);
-        if number % TOGETHER == 0 {
-            namespace(cluster, &team);
-        }
         let body = json!({
             "metadata": {"name": name, "labels": {"app": name}},
             "spec": {
@@ -98,6 +109,9 @@ pub(crate) fn deployments(cluster: &mut Cluster, count: usize) {
         });
         let url = format!("/apis/apps/v1/namespaces/{team}/deployments");
         send(cluster, "POST", &url, &body);
+        if (number + 1) % TOGETHER == 0 {
+            after(cluster);
+        }
     }
 }
 
@@ -154,6 +168,13 @@ impl Tally {
             self.count(cluster, before);
         }
         cluster.advance(end);
+    }
+
+    /// Counts another's too.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.pods += other.pods;
+        self.events += other.events;
+        self.all += other.all;
     }
 
     fn count(&mut self, cluster: &Cluster, before: u64) {

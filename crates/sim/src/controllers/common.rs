@@ -253,13 +253,37 @@ pub(super) fn create(
     resource: ResourceId,
     object: Object,
 ) -> Result<Arc<Object>, Status> {
-    let writer = Writer {
+    let writer = writer(cluster);
+    admission::create(cluster, resource, object, &writer, For::Inside)
+}
+
+/// What an object becomes before it has a name: the same for all that are made alike in one look.
+pub(super) fn draft(
+    cluster: &mut Cluster,
+    resource: ResourceId,
+    object: Object,
+) -> Result<Object, Status> {
+    let writer = writer(cluster);
+    admission::draft(cluster, resource, object, &writer)
+}
+
+/// Creates an object from its draft.
+pub(super) fn place(
+    cluster: &mut Cluster,
+    resource: ResourceId,
+    draft: Object,
+) -> Result<Arc<Object>, Status> {
+    let writer = writer(cluster);
+    admission::place(cluster, resource, draft, &writer, For::Inside)
+}
+
+fn writer(cluster: &Cluster) -> Writer<'static> {
+    Writer {
         manager: "kube-controller-manager",
         subresource: "",
         applied: false,
         now: cluster.now_seconds(),
-    };
-    admission::create(cluster, resource, object, &writer, For::Inside)
+    }
 }
 
 /// Did anything but the status change?

@@ -264,7 +264,18 @@ pub(super) fn create(
     owner: &Object,
     pod: Object,
 ) -> Result<Arc<Object>, Status> {
-    match common::create(cluster, ids::PODS, pod) {
+    let draft = common::draft(cluster, ids::PODS, pod);
+    place(cluster, component, owner, draft)
+}
+
+/// Creates a pod for its owner from its draft, and tells in an event how that went.
+pub(super) fn place(
+    cluster: &mut Cluster,
+    component: &str,
+    owner: &Object,
+    draft: Result<Object, Status>,
+) -> Result<Arc<Object>, Status> {
+    match draft.and_then(|draft| common::place(cluster, ids::PODS, draft)) {
         Ok(pod) => {
             let message = format!("Created pod: {}", pod.meta.name);
             events::normal(cluster, component, owner, "SuccessfulCreate", &message);

@@ -4,8 +4,8 @@
 
 use super::Controller;
 use super::common::{
-    BackOff, Condition, Orphans, Selector, claim, condition, count, is_zero, more_than_status,
-    remove_condition, set_condition, template_digest,
+    self, BackOff, Condition, Orphans, Selector, claim, condition, count, is_zero,
+    more_than_status, remove_condition, set_condition, template_digest,
 };
 use super::pods::{self, Pod, Template};
 use crate::cluster::{Cluster, Todo};
@@ -159,9 +159,10 @@ fn manage(cluster: &mut Cluster, set: &Object, spec: &Spec, active: &[Pod]) -> R
     let wanted = usize::try_from(spec.replicas).unwrap_or(0);
     if active.len() < wanted {
         let missing = wanted.saturating_sub(active.len()).min(BURST);
+        let pod = spec.template.pod(cluster, set);
+        let draft = common::draft(cluster, ids::PODS, pod);
         return slow_start(missing, || {
-            let pod = spec.template.pod(cluster, set);
-            match pods::create(cluster, COMPONENT, set, pod) {
+            match pods::place(cluster, COMPONENT, set, draft.clone()) {
                 Err(refusal) if !pods::namespace_terminating(&refusal) => Err(refusal),
                 _ => Ok(()),
             }

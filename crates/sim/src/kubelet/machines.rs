@@ -14,7 +14,7 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub(crate) struct Machines {
     pub(crate) nodes: BTreeMap<Arc<str>, Machine>,
-    pub(crate) pods: BTreeMap<Key, Box<PodRun>>,
+    pub(crate) pods: Pods,
     pub(crate) images: Images,
     /// Behaviours by image, with or without its tag.
     behaviours: BTreeMap<String, Arc<Behaviour>>,
@@ -25,6 +25,10 @@ pub(crate) struct Machines {
     /// How many machines there have been.
     pub(crate) count: u16,
 }
+
+/// What runs, by pod. Looked up at each look at a pod, and never gone through.
+#[expect(clippy::disallowed_types, reason = "its order is never seen")]
+pub(crate) type Pods = std::collections::HashMap<Key, Box<PodRun>>;
 
 /// Namespace and name of a service.
 pub(crate) type Service = (Arc<str>, Arc<str>);

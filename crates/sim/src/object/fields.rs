@@ -2,6 +2,7 @@
 
 use super::Raw;
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
@@ -53,7 +54,6 @@ impl Deref for Name {
         }
     }
 }
-
 
 /// Fields by name, in the order of their names: a handful, for which a list is smaller than a map
 /// and is copied in one piece.
@@ -229,14 +229,10 @@ impl Fields {
 /// Of fields whose names differ.
 impl<'name> FromIterator<(&'name str, Raw)> for Fields {
     fn from_iter<I: IntoIterator<Item = (&'name str, Raw)>>(all: I) -> Self {
-        let all = all.into_iter().map(|(name, raw)| (Name::of(name), raw));
-        let mut list: Vec<(Name, Raw)> = all.collect();
-        // Of two of one name the last counts, as in a map.
-        list.reverse();
-        list.sort_by(|(one, _), (other, _)| (**one).cmp(&**other));
-        list.dedup_by(|(one, _), (other, _)| **one == **other);
+        let all: BTreeMap<&str, Raw> = all.into_iter().collect();
+        let list = all.into_iter().map(|(name, raw)| (Name::of(name), raw));
         Self {
-            list: list.into_boxed_slice(),
+            list: list.collect(),
             read: OnceLock::new(),
         }
     }

@@ -1,6 +1,7 @@
 //! What the scheduler remembers of nodes and of the pods on them.
 
-use super::pod::{Amounts, PodInfo, amount};
+use super::amounts::Amounts;
+use super::pod::PodInfo;
 use super::terms::Taint;
 use crate::object::{Key, Object, Shared};
 use serde::Deserialize;
@@ -49,10 +50,7 @@ impl Cache {
     pub(super) fn set_node(&mut self, node: &Object) -> bool {
         let spec: Spec = node.spec();
         let status: Status = node.status();
-        let allocatable = status.allocatable.iter();
-        let allocatable: Amounts = allocatable
-            .map(|(name, value)| (name.clone(), amount(name, value)))
-            .collect();
+        let allocatable: Amounts = status.allocatable.iter().collect();
         let name = Arc::clone(&node.meta.name);
         let known = self.nodes.contains_key(&name);
         let info = self.nodes.entry(name).or_default();
@@ -81,10 +79,7 @@ impl Cache {
         let known = self.nodes.get_key_value(node);
         let node: Arc<str> = known.map_or_else(|| node.into(), |(name, _)| Arc::clone(name));
         let place = self.nodes.entry(Arc::clone(&node)).or_default();
-        for (name, amount) in &info.requests {
-            let used = place.used.entry(name.clone()).or_default();
-            *used = used.saturating_add(*amount);
-        }
+        place.used.add(&info.requests);
         for (port, protocol) in &info.ports {
             place.ports.insert((*port, protocol.clone(), key.clone()));
         }
@@ -117,11 +112,7 @@ impl Cache {
         };
         self.shy.remove(key);
         if let Some(place) = self.nodes.get_mut(&node) {
-            for (name, amount) in &info.requests {
-                if let Some(used) = place.used.get_mut(name) {
-                    *used = used.saturating_sub(*amount);
-                }
-            }
+            place.used.subtract(&info.requests);
             place.ports.retain(|(.., owner)| owner != key);
             place.pods.remove(key);
             if let Some(owner) = &info.owner
@@ -166,7 +157,7 @@ mod tests {
         let (one, other) = (place("b", "1"), place("c", "1"));
         assert!(Arc::ptr_eq(&one, &other));
         assert!(Arc::ptr_eq(&one, &place("a", "1")));
-        assert_eq!(place("d", "2").requests.get("cpu"), Some(&2000));
-        assert_eq!(cache.nodes.get("n1").unwrap().used.get("cpu"), Some(&5000));
+        assert_eq!(place("d", "2").requests.get("cpu"), 2000);
+        assert_eq!(cache.nodes.get("n1").unwrap().used.get("cpu"), 5000);
     }
 }

@@ -180,19 +180,17 @@ impl<'a> Wanted<'a> {
     }
 
     fn resources(&self, node: &NodeInfo) -> Result<(), Unfit> {
-        let of =
-            |amounts: &super::pod::Amounts, name: &str| amounts.get(name).copied().unwrap_or(0);
         let mut reasons = Vec::new();
         let mut hopeless = false;
         let pods = i64::try_from(node.pods.len()).unwrap_or(i64::MAX);
-        if pods >= of(&node.allocatable, "pods") {
+        if pods >= node.allocatable.get("pods") {
             reasons.push("Too many pods".to_owned());
         }
-        for (name, wanted) in &self.info.requests {
-            let (all, used) = (of(&node.allocatable, name), of(&node.used, name));
-            if *wanted > 0 && *wanted > all.saturating_sub(used) {
+        for (name, wanted) in self.info.requests.iter() {
+            let (all, used) = (node.allocatable.get(name), node.used.get(name));
+            if wanted > 0 && wanted > all.saturating_sub(used) {
                 reasons.push(format!("Insufficient {name}"));
-                hopeless |= *wanted > all;
+                hopeless |= wanted > all;
             }
         }
         if reasons.is_empty() {

@@ -1,8 +1,8 @@
 //! What a scheduler reads of a pod.
 
+use super::amounts::Amounts;
 use super::terms::{LabelSelector, NodeSelector, NodeTerm, Toleration};
 use crate::object::{Object, Shared};
-use crate::quantity::Quantity;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -142,9 +142,6 @@ struct Port {
     protocol: String,
 }
 
-/// Amounts by resource; CPU in thousandths.
-pub(super) type Amounts = BTreeMap<String, i64>;
-
 /// What is kept of a pod that has a node.
 #[derive(Debug, PartialEq)]
 pub(super) struct PodInfo {
@@ -170,29 +167,10 @@ impl PodInfo {
     }
 }
 
-/// One resource's amount.
-pub(super) fn amount(name: &str, value: &Value) -> i64 {
-    let quantity = Quantity::of_value(value).unwrap_or_default();
-    if name == "cpu" {
-        quantity.milli()
-    } else {
-        quantity.value()
-    }
-}
-
-fn add(sum: &mut Amounts, more: &Amounts) {
-    for (name, more) in more {
-        let place = sum.entry(name.clone()).or_default();
-        *place = place.saturating_add(*more);
-    }
-}
-
 impl Container {
     fn requests(&self) -> Amounts {
         let limits = self.resources.limits.iter();
-        let all = limits.chain(&self.resources.requests);
-        all.map(|(name, value)| (name.clone(), amount(name, value)))
-            .collect()
+        limits.chain(&self.resources.requests).collect()
     }
 }
 
@@ -205,36 +183,24 @@ impl Spec {
 
     /// The sum over what runs at once, or the largest init container (`resource.PodRequests`).
     fn requests(&self) -> Amounts {
-        let mut sum = Amounts::new();
+        let mut sum = Amounts::default();
         for container in &self.containers {
-            add(&mut sum, &container.requests());
+            sum.add(&container.requests());
         }
-        let mut sidecars = Amounts::new();
-        let mut start = Amounts::new();
+        let mut sidecars = Amounts::default();
+        let mut start = Amounts::default();
         for container in &self.init_containers {
             let mut one = container.requests();
             if container.restart_policy == "Always" {
-                add(&mut sum, &one);
-                add(&mut sidecars, &one);
-                continue;
-            }
-            add(&mut one, &sidecars);
-            for (name, amount) in one {
-                let place = start.entry(name).or_default();
-                *place = amount.max(*place);
+                sum.add(&one);
+                sidecars.add(&one);
+            } else {
+                one.add(&sidecars);
+                start.raise(&one);
             }
         }
-        for (name, amount) in start {
-            let place = sum.entry(name).or_default();
-            *place = amount.max(*place);
-        }
-        let overhead = self.overhead.iter();
-        add(
-            &mut sum,
-            &overhead
-                .map(|(name, value)| (name.clone(), amount(name, value)))
-                .collect(),
-        );
+        sum.raise(&start);
+        sum.add(&self.overhead.iter().collect());
         sum
     }
 

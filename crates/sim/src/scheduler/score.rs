@@ -56,11 +56,10 @@ pub(super) fn best(
 /// `LeastAllocated` over CPU and memory; a pod that asks for nothing counts as a small one.
 fn room(node: &NodeInfo, info: &PodInfo) -> i64 {
     let part = |name: &str, least: i64| {
-        let of = |amounts: &super::pod::Amounts| amounts.get(name).copied().unwrap_or(0);
-        let all = of(&node.allocatable);
-        let wanted = of(&info.requests).max(least);
+        let all = node.allocatable.get(name);
+        let wanted = info.requests.get(name).max(least);
         let left = all
-            .saturating_sub(of(&node.used))
+            .saturating_sub(node.used.get(name))
             .saturating_sub(wanted)
             .max(0);
         left.saturating_mul(100).checked_div(all).unwrap_or(0)
