@@ -21,6 +21,7 @@ use nightshift_core::runbook::{Library, Problem};
 use nightshift_core::signal::{Signal, SignalBody};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -76,11 +77,27 @@ pub enum RunError {
 
 /// `nightshift run`: the agent with its listener, until a signal ends it.
 pub async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<(), RunError> {
+    run_until(config, clock, told_to_stop()).await
+}
+
+async fn run_until(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    let mut told = pin!(stop);
     let tokens = config.tokens();
     // First, because a wrong address is the cheapest mistake to find.
     let listener = serve::bind(config.listen, &tokens).await?;
-    let clients = connect(config).await?;
-    let app = App::start(config, Arc::clone(&clock), clients).await?;
+    let starting = async {
+        let clients = connect(config).await?;
+        App::start(config, Arc::clone(&clock), clients).await
+    };
+    let app = tokio::select! {
+        app = starting => app?,
+        // Nothing has begun that would have to be ended.
+        () = &mut told => return Ok(()),
+    };
 
     let stop = CancellationToken::new();
     let router = serve::router(app.handle().clone(), &tokens);
@@ -89,7 +106,7 @@ pub async fn run(config: &Config, clock: Arc<dyn Clock>) -> Result<(), RunError>
         router,
         stop.clone().cancelled_owned(),
     ));
-    let ended = app.run_until(told_to_stop()).await;
+    let ended = app.run_until(told).await;
     stop.cancel();
     if within(&*clock, SERVER_STOP, server).await.is_none() {
         event::requests_cut_short();
@@ -105,20 +122,25 @@ async fn connect(config: &Config) -> Result<Clients, StartError> {
 /// How long running requests may take to end.
 const SERVER_STOP: Duration = Duration::from_secs(3);
 
-/// Completes with the first SIGTERM (Kubernetes) or SIGINT (a terminal). Where the process cannot
-/// listen to signals, they end it at once, which the record survives.
-pub(crate) async fn told_to_stop() {
-    let (Ok(mut term), Ok(mut interrupt)) = (
+/// Completes with the first SIGTERM (Kubernetes) or SIGINT (a terminal) since the call. Where the
+/// process cannot listen to signals, they end it at once, which the record survives.
+pub(crate) fn told_to_stop() -> impl Future<Output = ()> {
+    // Now, not when it is first polled: without a listener the first process of a container does not
+    // hear SIGTERM at all.
+    let signals = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
-    ) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = interrupt.recv() => {}
+    );
+    async move {
+        let (Ok(mut term), Ok(mut interrupt)) = signals else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: no new step begins");
     }
-    tracing::info!("stopping: no new step begins");
 }
 
 /// A running agent.
@@ -296,5 +318,47 @@ fn input(heard: Heard, known_good_after: SignedDuration) -> Option<Input> {
             event::source_sees(source);
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Env;
+    use nightshift_cluster::SystemClock;
+    use tokio::net::TcpListener;
+
+    /// An API server that takes connections and says nothing; it is asked who it is.
+    #[tokio::test]
+    async fn told_to_stop_while_it_starts_the_agent_ends_well() {
+        let folder = tempfile::tempdir().unwrap();
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let kubeconfig = folder.path().join("kubeconfig");
+        let server = silent.local_addr().unwrap();
+        let text = format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: it\n\
+             clusters: [{{name: it, cluster: {{server: 'http://{server}'}}}}]\n\
+             users: [{{name: it, user: {{}}}}]\n\
+             contexts: [{{name: it, context: {{cluster: it, user: it}}}}]\n"
+        );
+        std::fs::write(&kubeconfig, text).unwrap();
+        let database = folder.path().join("nightshift.db");
+        let env: Env = [
+            ("NIGHTSHIFT_KUBECONFIG", kubeconfig.display().to_string()),
+            (
+                "DATABASE_URL",
+                format!("sqlite://{}?mode=rwc", database.display()),
+            ),
+            ("NIGHTSHIFT_LISTEN", "127.0.0.1:0".to_owned()),
+        ]
+        .map(|(key, value)| (key.to_owned(), value))
+        .into();
+        let config = Config::load(None, &env).unwrap();
+        let told = async {
+            let asked = silent.accept().await.unwrap();
+            drop(asked);
+        };
+        let clock = Arc::new(SystemClock::default());
+        run_until(&config, clock, told).await.unwrap();
     }
 }
