@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
-/// How many changes are kept for watches that resume. Older ones are compacted: 410.
+/// How many changes are kept at most for watches that resume. Older ones are compacted: 410.
 pub const MAX_CHANGES: usize = 20_000;
 
 /// What happened to an object.
