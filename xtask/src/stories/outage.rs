@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use serde_json::json;
 
 use super::{Story, tag};
 use crate::agent::{self, Agent, Settings};
@@ -44,6 +45,12 @@ fn api_server_away(lab: &Lab) -> Result<()> {
         || fault.judge(&stage, &stage.writes_inside()?),
     )?;
     agent.await_incident(&stage.name, &["closed"], Duration::from_secs(60))?;
+    // A controller that found no server may ask again only a minute later (client-go's reflector: after
+    // 30 s, and as much again by chance). The next story needs all of them.
+    stage.change_container(&json!({ "env": [{ "name": "VERSION", "value": "2" }] }))?;
+    until("the controllers", Duration::from_secs(90), || {
+        stage.is_available()
+    })?;
     // Nodes whose kubelet could not report look lost for a while; what was cordoned for it must be
     // schedulable again.
     until(
