@@ -105,7 +105,7 @@ fn no_right_is_left(lab: &Lab, stage: &mut Stage<'_>, names: &[String]) -> Resul
     let forbidden = |sent: &Write| sent.code == 403 && sent.resource == "deployments";
     ensure!(
         rehearsals.len() == FAILURES && rehearsals.iter().all(forbidden),
-        "expected {FAILURES} forbidden rehearsals, the audit log has {rehearsals:?}"
+        "expected {FAILURES} forbidden rehearsals, the audit log has {rehearsals:?}; they wait because of {reasons:?}"
     );
     let asks = |text: &str| reasons.iter().filter(|why| why.contains(text)).count();
     let (no_right, unsent) = (asks("has no right to it"), asks("nothing was sent"));
@@ -130,7 +130,7 @@ fn only_writes_are_refused(lab: &Lab, stage: &mut Stage<'_>, names: &[String]) -
     let refused = |write: &Write| write.code == 403 && write.resource == "deployments";
     ensure!(
         writes.len() == FAILURES && writes.iter().all(refused),
-        "expected {FAILURES} refused patches, the audit log has {writes:?}"
+        "expected {FAILURES} refused patches, the audit log has {writes:?}; they wait because of {reasons:?}"
     );
     let asks = |text: &str| reasons.iter().filter(|why| why.contains(text)).count();
     let (refused, open) = (asks("refused the write"), asks("the circuit is open"));
