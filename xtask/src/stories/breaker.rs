@@ -102,17 +102,12 @@ fn no_right_is_left(lab: &Lab, stage: &mut Stage<'_>, names: &[String]) -> Resul
     let writes = stage.writes()?;
     ensure!(writes.is_empty(), "it wrote: {writes:?}");
     let rehearsals = stage.rehearsals()?;
-    let forbidden = |sent: &Write| sent.code == 403 && sent.resource == "deployments";
-    ensure!(
-        rehearsals.len() == FAILURES && rehearsals.iter().all(forbidden),
-        "expected {FAILURES} forbidden rehearsals, the audit log has {rehearsals:?}; they wait because of {reasons:?}"
-    );
-    let asks = |text: &str| reasons.iter().filter(|why| why.contains(text)).count();
-    let (no_right, unsent) = (asks("has no right to it"), asks("nothing was sent"));
-    ensure!(
-        (no_right, unsent) == (FAILURES, WORKLOADS - FAILURES),
-        "{no_right} had no right and {unsent} sent nothing: {reasons:?}"
-    );
+    three_and_no_more(
+        &rehearsals,
+        &reasons,
+        "has no right to it",
+        "nothing was sent",
+    )?;
     let metrics = lab.fetch_url(&format!("{URL}/metrics"))?;
     ensure!(
         metrics
@@ -127,16 +122,32 @@ fn only_writes_are_refused(lab: &Lab, stage: &mut Stage<'_>, names: &[String]) -
     let agent = Agent::start(lab, Settings::auto())?;
     let reasons = all_break_and_wait(&agent, stage, names)?;
     let writes = stage.writes()?;
-    let refused = |write: &Write| write.code == 403 && write.resource == "deployments";
+    three_and_no_more(
+        &writes,
+        &reasons,
+        "refused the write",
+        "the circuit is open",
+    )
+}
+
+/// Exactly so many requests as open the breaker were sent, each of them refused, and those incidents
+/// wait because of it; the others because of the open circuit.
+fn three_and_no_more(
+    sent: &[Write],
+    reasons: &[String],
+    refused: &str,
+    stopped: &str,
+) -> Result<()> {
+    let forbidden = |one: &Write| one.code == 403 && one.resource == "deployments";
     ensure!(
-        writes.len() == FAILURES && writes.iter().all(refused),
-        "expected {FAILURES} refused patches, the audit log has {writes:?}; they wait because of {reasons:?}"
+        sent.len() == FAILURES && sent.iter().all(forbidden),
+        "expected {FAILURES} refused requests, the audit log has {sent:?}; the incidents wait because of {reasons:?}"
     );
-    let asks = |text: &str| reasons.iter().filter(|why| why.contains(text)).count();
-    let (refused, open) = (asks("refused the write"), asks("the circuit is open"));
+    let wait = |text: &str| reasons.iter().filter(|why| why.contains(text)).count();
+    let waiting = (wait(refused), wait(stopped));
     ensure!(
-        (refused, open) == (FAILURES, WORKLOADS - FAILURES),
-        "{refused} were refused and {open} met the open circuit: {reasons:?}"
+        waiting == (FAILURES, WORKLOADS - FAILURES),
+        "{waiting:?} wait because of {refused:?} and {stopped:?}: {reasons:?}"
     );
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::policy::Autonomy;
 use crate::record::{Entry, EntryKind};
 use crate::signal::{Alert, Signal, SignalBody};
 use crate::testkit;
-use crate::world::Kind;
+use crate::world::{Coverage, Kind, Source};
 use jiff::SignedDuration;
 use proptest::prelude::*;
 
@@ -402,7 +402,7 @@ fn a_drain_is_asked_for_at_once_though_the_logs_on_a_lost_node_cannot_be_read() 
             .deployment("demo", "cart")
             .revision(1)
             .pod("cart-1-a")
-            .unseen(crate::world::Source::Logs)
+            .unseen(Source::Logs)
             .snapshot()
     }
     let mut story = Driver::new(Autonomy::Auto, lost);
@@ -504,18 +504,19 @@ fn killed_after_the_intent_the_write_is_read_back() {
     assert!(!effects.any(|e| matches!(e, Effect::Act(_))));
 }
 
+/// The same look, but for a source that was not seen.
+fn blind_to(mut snapshot: Snapshot, source: Source, why: &str) -> Snapshot {
+    let why = why.to_owned();
+    snapshot.coverage.insert(source, Coverage::Blind { why });
+    snapshot
+}
+
 #[test]
 fn blindness_while_verifying_takes_nothing_back() {
     let mut story = Driver::new(Autonomy::Auto, oom);
     story.hear("cart-1-a");
     assert_eq!(story.last().phase, Phase::Verifying);
-    story.world.look = |now| {
-        let mut snapshot = oom(now);
-        let why = "403".to_owned();
-        let blind = crate::world::Coverage::Blind { why };
-        snapshot.coverage.insert(crate::world::Source::Pods, blind);
-        snapshot
-    };
+    story.world.look = |now| blind_to(oom(now), Source::Pods, "403");
     story.pass(3_600);
     assert_eq!(story.last().phase, Phase::Waiting);
     assert_eq!(
@@ -531,13 +532,7 @@ fn while_the_clocks_differ_nothing_is_verified_as_fixed() {
     let mut story = Driver::new(Autonomy::Auto, bad_image);
     story.hear("cart-2-a");
     assert_eq!(story.last().phase, Phase::Verifying);
-    story.world.look = |now| {
-        let mut snapshot = healthy(now);
-        let why = "is 8.0 s from ours".to_owned();
-        let blind = crate::world::Coverage::Blind { why };
-        snapshot.coverage.insert(crate::world::Source::Clock, blind);
-        snapshot
-    };
+    story.world.look = |now| blind_to(healthy(now), Source::Clock, "is 8.0 s from ours");
     story.pass(200);
     assert_eq!(story.last().phase, Phase::Verifying, "{:?}", story.last());
     story.world.look = healthy;
@@ -551,10 +546,10 @@ fn an_outage_in_the_middle_of_the_plan_is_waited_out() {
         let mut snapshot = bad_image(now);
         for coverage in snapshot.coverage.values_mut() {
             let why = "connection refused".to_owned();
-            *coverage = crate::world::Coverage::Blind { why };
+            *coverage = Coverage::Blind { why };
         }
-        for source in [crate::world::Source::Pods, crate::world::Source::Events] {
-            let seen = crate::world::Coverage::Seen { age_ms: 0 };
+        for source in [Source::Pods, Source::Events] {
+            let seen = Coverage::Seen { age_ms: 0 };
             snapshot.coverage.insert(source, seen);
         }
         snapshot

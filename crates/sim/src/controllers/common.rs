@@ -253,8 +253,8 @@ pub(super) fn create(
     resource: ResourceId,
     object: Object,
 ) -> Result<Arc<Object>, Status> {
-    let writer = writer(cluster);
-    admission::create(cluster, resource, object, &writer, For::Inside)
+    let draft = draft(cluster, resource, object)?;
+    place(cluster, resource, draft)
 }
 
 /// What an object becomes before it has a name: the same for all that are made alike in one look.

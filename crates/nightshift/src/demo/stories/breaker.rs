@@ -12,6 +12,8 @@ use std::time::Duration;
 const WORKLOADS: [&str; 5] = ["catalog", "checkout", "frontend", "payments", "search"];
 /// Refusals in a row that open the breaker, by default.
 const FAILURES: usize = 3;
+/// What an incident says that met the open circuit.
+const OPEN: &str = "the circuit is open";
 
 /// The API server takes every rehearsal of the agent and refuses every write: no right can say that,
 /// an admission policy can.
@@ -20,16 +22,8 @@ async fn refused_writes_open_the_breaker_and_the_rest_ask() {
     let stage = Stage::start(AUTO).await;
     refuse_writes(&stage);
     let reasons = all_break_and_wait(&stage).await;
-    let writes = stage.writes();
-    let refused = |write: &Write| write.is_answered("deployments", 403);
-    assert!(
-        writes.len() == FAILURES && writes.iter().all(refused),
-        "{writes:?}"
-    );
-    let asks = |text: &str| reasons.iter().filter(|why| why.contains(text)).count();
-    let (refused, open) = (asks("refused the write"), asks("the circuit is open"));
-    let expected = (FAILURES, WORKLOADS.len() - FAILURES);
-    assert_eq!((refused, open), expected, "{reasons:?}");
+    three_and_no_more(&stage.writes(), &reasons, "refused the write");
+    assert_eq!(asks(&reasons, OPEN), WORKLOADS.len() - FAILURES);
     stage.end().await;
 }
 
@@ -42,23 +36,32 @@ async fn revoked_right_to_patch_opens_the_breaker_and_everything_asks() {
     stage.world.request("DELETE", binding, None).unwrap();
     let reasons = all_break_and_wait(&stage).await;
     assert_eq!(stage.writes(), []);
-    let rehearsals = stage.rehearsals();
-    let forbidden = |sent: &Write| sent.is_answered("deployments", 403);
-    assert!(
-        rehearsals.len() == FAILURES && rehearsals.iter().all(forbidden),
-        "{rehearsals:?}"
-    );
-    let asks = |text: &str| reasons.iter().filter(|why| why.contains(text)).count();
-    let (no_right, unsent) = (asks("has no right to it"), asks("nothing was sent"));
-    let expected = (FAILURES, WORKLOADS.len() - FAILURES);
-    assert_eq!((no_right, unsent), expected, "{reasons:?}");
-    assert_eq!(asks("the circuit is open"), WORKLOADS.len() - FAILURES + 1);
+    three_and_no_more(&stage.rehearsals(), &reasons, "has no right to it");
+    let unsent = asks(&reasons, "nothing was sent");
+    assert_eq!(unsent, WORKLOADS.len() - FAILURES, "{reasons:?}");
+    assert_eq!(asks(&reasons, OPEN), WORKLOADS.len() - FAILURES + 1);
     let circuit = stage.circuit().await;
     assert!(
         matches!(circuit, Circuit::Open { failures: 3, .. }),
         "{circuit:?}"
     );
     stage.end().await;
+}
+
+/// Exactly so many requests as open the breaker were sent, each of them refused, and as many incidents
+/// wait because of it.
+fn three_and_no_more(sent: &[Write], reasons: &[String], refused: &str) {
+    let forbidden = |one: &Write| one.is_answered("deployments", 403);
+    assert!(
+        sent.len() == FAILURES && sent.iter().all(forbidden),
+        "{sent:?}"
+    );
+    assert_eq!(asks(reasons, refused), FAILURES, "{reasons:?}");
+}
+
+/// How many incidents wait for a reason that says this.
+fn asks(reasons: &[String], text: &str) -> usize {
+    reasons.iter().filter(|why| why.contains(text)).count()
 }
 
 /// Breaks every workload; why each of them waits for a person, after time enough for one more try.

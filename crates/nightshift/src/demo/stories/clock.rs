@@ -1,5 +1,7 @@
 //! The API server's clock does not agree with the agent's: nothing that rests on a time is done.
 
+use super::super::faults::Fault;
+use super::super::judge::Scene;
 use super::road::Way;
 use super::silence::await_sight;
 use super::stage::{AUTO, CLOSED, Stage, WAITING, fault};
@@ -24,11 +26,7 @@ async fn a_clock_that_is_wrong_stops_every_write_until_it_is_right() {
         .await;
     stage.pass(Duration::from_mins(1)).await;
     assert_eq!(stage.writes(), []);
-    stage.way(Way::Open);
-    let closed = stage.await_incident("catalog", CLOSED).await;
-    assert_eq!(closed.outcome, Some(Outcome::Fixed));
-    assert_eq!(stage.judge(fault.right, fault.target, scene), Ok(()));
-    stage.end().await;
+    ends_as_fixed(stage, &fault, scene).await;
 }
 
 /// The write is done, and whether it helped cannot be told.
@@ -43,11 +41,7 @@ async fn a_clock_that_goes_wrong_after_a_write_closes_nothing() {
     let on_it = stage.incidents_on("catalog").await;
     let phases: Vec<_> = on_it.iter().map(|one| one.phase).collect();
     assert_eq!(phases, [Phase::Verifying]);
-    stage.way(Way::Open);
-    let closed = stage.await_incident("catalog", CLOSED).await;
-    assert_eq!(closed.outcome, Some(Outcome::Fixed));
-    assert_eq!(stage.judge(fault.right, fault.target, scene), Ok(()));
-    stage.end().await;
+    ends_as_fixed(stage, &fault, scene).await;
 }
 
 /// Five minutes are long enough to wait for a clock: then a person hears of it.
@@ -61,6 +55,15 @@ async fn a_clock_that_stays_wrong_is_a_persons_case() {
     let why = waiting.waiting_for.unwrap_or_default();
     assert!(why.contains("Clock"), "{why}");
     assert_eq!(stage.writes(), []);
+    stage.end().await;
+}
+
+/// The clock is right again: the repair comes to its end.
+async fn ends_as_fixed(stage: Stage, fault: &Fault, scene: Scene) {
+    stage.way(Way::Open);
+    let closed = stage.await_incident("catalog", CLOSED).await;
+    assert_eq!(closed.outcome, Some(Outcome::Fixed));
+    assert_eq!(stage.judge(fault.right, fault.target, scene), Ok(()));
     stage.end().await;
 }
 
