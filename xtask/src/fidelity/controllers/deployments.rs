@@ -365,6 +365,15 @@ fn adoption(room: &Room) -> Result<()> {
         "metadata": { "name": "stray", "labels": { "app": "it" } }, "spec": set["spec"]["template"]["spec"],
     });
     room.create("pods", &stray)?;
+    // A controller hears of pods and of ReplicaSets apart: it would replace a stray that it does not
+    // know yet. All controllers share what they have heard of pods, and a budget shows that.
+    let budget = json!({ "metadata": { "name": "it" }, "spec": {
+        "minAvailable": 1, "selector": { "matchLabels": { "app": "it" } },
+    } });
+    room.create("poddisruptionbudgets", &budget)?;
+    room.see("poddisruptionbudgets/it", "the stray is known", |it| {
+        it["status"]["currentHealthy"] == 1
+    })?;
     room.create("replicasets", &set)?;
     room.see("pods/stray", "adopted", |it| {
         it["metadata"]["ownerReferences"][0]["name"] == "it"
@@ -386,8 +395,8 @@ fn adoption(room: &Room) -> Result<()> {
     let owned = room.names("pods?labelSelector=app%3Dit")?.swap_remove(0);
     room.delete(&format!("pods/{owned}"))?.is(200)?;
     room.gone(&format!("pods/{owned}"))?;
-    room.see("replicasets/it", "two pods", |it| {
-        it["status"]["readyReplicas"] == 2
-    })?;
-    Ok(())
+    room.wait("two others", |room| {
+        let names = room.names("pods?labelSelector=app%3Dit")?;
+        Ok(names.len() == 2 && !names.contains(&owned))
+    })
 }
