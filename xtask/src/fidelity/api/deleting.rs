@@ -97,13 +97,25 @@ fn preconditions(room: &Room) -> Result<()> {
     Ok(())
 }
 
-/// A Deployment and its ReplicaSet; returns the ReplicaSet's name.
+/// A Deployment and its ReplicaSet, which the garbage collector knows; returns the ReplicaSet's name.
 fn deployment(room: &Room) -> Result<String> {
     room.create("deployments", &idle_deployment("it"))?;
     room.wait("a ReplicaSet", |room| {
         Ok(room.names("replicasets")?.len() == 1)
     })?;
-    Ok(room.names("replicasets")?.swap_remove(0))
+    let name = room.names("replicasets")?.swap_remove(0);
+    // The collector hears of Deployments and of ReplicaSets apart, and takes a Deployment for one
+    // without dependents if it does not know them yet. Of ReplicaSets it hears in their order: when a
+    // later one, whose owner never was, is collected, it knows the first.
+    let mut later = idle_deployment("later");
+    later["kind"] = json!("ReplicaSet");
+    later["metadata"]["ownerReferences"] = json!([{
+        "apiVersion": "v1", "kind": "ConfigMap", "name": "none",
+        "uid": "b3b9b7c0-0000-4000-8000-000000000000",
+    }]);
+    room.create("replicasets", &later)?;
+    room.gone("replicasets/later")?;
+    Ok(name)
 }
 
 fn orphans(room: &Room) -> Result<()> {
