@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{config_map, idle_deployment, idle_pod};
 use crate::fidelity::Check;
-use crate::fidelity::room::{Room, same};
+use crate::fidelity::room::{Room, same, text};
 
 pub(super) const CHECKS: &[Check] = &[
     Check::new("defaults: of a pod", pod_defaults),
@@ -127,16 +127,22 @@ fn namespace_defaults(room: &Room) -> Result<()> {
     })
 }
 
-/// A quota; waits until it counts.
-fn limited(room: &Room, hard: &Value) -> Result<()> {
+/// A quota; waits until it counts: for the controller, and then for admission, which hears of it by
+/// itself and would let everything through.
+fn limited(room: &Room, mut hard: Value) -> Result<()> {
+    hard["secrets"] = json!("0");
     room.create(
         "resourcequotas",
         &json!({ "metadata": { "name": "small" }, "spec": { "hard": hard } }),
     )?;
     room.see("resourcequotas/small", "counted", |it| {
         it["status"]["used"].is_object()
+    })?;
+    let secret = json!({ "metadata": { "name": "it" } });
+    room.wait("the quota to be in force", |room| {
+        let refused = room.post("secrets?dryRun=All", &secret)?;
+        Ok(text(&refused.body["message"]).contains("exceeded quota: small"))
     })
-    .map(drop)
 }
 
 /// An idle pod that asks for cpu.
@@ -149,7 +155,7 @@ fn asking(name: &str, cpu: &str) -> Value {
 fn quota(room: &Room) -> Result<()> {
     limited(
         room,
-        &json!({ "pods": "2", "requests.cpu": "1", "configmaps": "2" }),
+        json!({ "pods": "2", "requests.cpu": "1", "configmaps": "2" }),
     )?;
     let message =
         "pods \"bad\" is forbidden: failed quota: small: must specify requests.cpu for: main";
@@ -171,7 +177,7 @@ fn quota(room: &Room) -> Result<()> {
 }
 
 fn quota_used(room: &Room) -> Result<()> {
-    limited(room, &json!({ "pods": "1" }))?;
+    limited(room, json!({ "pods": "1" }))?;
     room.create("pods", &idle_pod("one"))?;
     room.see("resourcequotas/small", "one pod", |it| {
         it["status"]["used"]["pods"] == "1"
@@ -183,7 +189,10 @@ fn quota_used(room: &Room) -> Result<()> {
     room.see("resourcequotas/small", "no pod", |it| {
         it["status"]["used"]["pods"] == "0"
     })?;
-    room.create("pods", &idle_pod("two")).map(drop)
+    // Admission hears of it by itself.
+    room.wait("place for another", |room| {
+        Ok(room.post("pods", &idle_pod("two"))?.code == 201)
+    })
 }
 
 fn limit_range(room: &Room) -> Result<()> {
