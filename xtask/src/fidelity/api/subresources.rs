@@ -156,10 +156,9 @@ fn covered(room: &Room, budgets: &[&str]) -> Result<()> {
     room.see("pods/it", "ready", |it| {
         condition(it, "Ready")["status"] == "True"
     })?;
+    // One after the other: when the first has counted the pod, its controller knows that it is ready.
     for name in budgets {
         room.create("poddisruptionbudgets", &budget(name, "it"))?;
-    }
-    for name in budgets {
         let path = format!("poddisruptionbudgets/{name}");
         room.see(&path, "counted", |it| it["status"]["currentHealthy"] == 1)?;
     }
