@@ -81,33 +81,50 @@ fn on(node: &str, name: &str, more: &Value) -> Value {
 fn cordon(room: &Room) -> Result<()> {
     let name = room.names("/api/v1/nodes")?.swap_remove(1);
     let path = format!("/api/v1/nodes/{name}");
-    room.merge(&path, &json!({ "spec": { "unschedulable": true } }))?;
-    let asked = cordoned(room, &name, &path);
-    room.merge(&path, &json!({ "spec": { "unschedulable": null } }))?;
-    asked?;
-    room.see(&path, "without taints", |it| {
-        it["spec"].get("taints").is_none()
-    })?;
-    room.see("pods/it", "placed at last", |it| {
-        it["spec"]["nodeName"] == name.as_str()
-    })
-    .map(drop)
+    let mark = |value: Value| json!({ "labels": { CORDONED: value } });
+    // A scheduler hears of nodes and of pods apart: it knows the node by this label only together with
+    // the cordon.
+    room.merge(
+        &path,
+        &json!({ "metadata": mark(json!("yes")), "spec": { "unschedulable": true } }),
+    )?;
+    let asked = cordoned(room, &path);
+    let back = room.merge(&path, &json!({ "spec": { "unschedulable": null } }));
+    let placed = asked.and(back).and_then(|_| {
+        room.see(&path, "without taints", |it| {
+            it["spec"].get("taints").is_none()
+        })?;
+        room.see("pods/it", "placed at last", |it| {
+            it["spec"]["nodeName"] == name.as_str()
+        })
+    });
+    let unmarked = room.merge(&path, &json!({ "metadata": mark(Value::Null) }));
+    placed.and(unmarked).map(drop)
 }
 
-fn cordoned(room: &Room, name: &str, path: &str) -> Result<()> {
+/// A label of the cordoned node.
+const CORDONED: &str = "fidelity.example.com/cordoned";
+
+fn cordoned(room: &Room, path: &str) -> Result<()> {
     let node = room.see(path, "tainted", |it| it["spec"]["taints"].is_array())?;
     same!(
         node["spec"]["taints"][0]["key"],
         "node.kubernetes.io/unschedulable"
     );
     same!(node["spec"]["taints"][0]["effect"], "NoSchedule");
-    room.create("pods", &on(name, "it", &json!({})))?;
-    let event = room.event("Pod", "it", "FailedScheduling")?;
+    let pod = json!({
+        "containers": [container(&Does::Serve)], "nodeSelector": { CORDONED: "yes" },
+    });
+    room.create("pods", &pod_of("it", &pod))?;
+    room.event("Pod", "it", "FailedScheduling")?;
     let wanted = "0/2 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, \
         1 node(s) were unschedulable. no new claims to deallocate, preemption: 0/2 nodes are available: \
         2 Preemption is not helpful for scheduling.";
-    same!(event["message"], wanted);
-    Ok(())
+    // The event keeps the first words, the condition has the last.
+    room.see("pods/it", wanted, |pod| {
+        condition(pod, "PodScheduled")["message"] == wanted
+    })
+    .map(drop)
 }
 
 fn no_execute(room: &Room) -> Result<()> {
@@ -125,9 +142,10 @@ fn no_execute(room: &Room) -> Result<()> {
     room.strategic(&path, &json!({ "spec": { "taints": [taint] } }))?;
     let asked = evicted(room);
     // The list of taints is one value to a strategic merge.
-    let left = room.strategic(&path, &json!({ "spec": { "taints": null } }))?;
-    same!(left["spec"].get("taints"), None);
-    asked
+    let left = room.strategic(&path, &json!({ "spec": { "taints": null } }));
+    asked?;
+    same!(left?["spec"].get("taints"), None);
+    Ok(())
 }
 
 fn evicted(room: &Room) -> Result<()> {
