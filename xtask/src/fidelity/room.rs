@@ -264,16 +264,31 @@ impl Room {
 
     /// Waits for an event with this reason about an object; returns the first.
     pub fn event(&self, kind: &str, name: &str, reason: &str) -> Result<Value> {
-        until(
-            &format!("event {reason} of {kind} {name}"),
-            PATIENCE,
-            || {
-                let events = self.events(kind, name)?;
-                let reasons: Vec<_> = events.iter().map(|event| text(&event["reason"])).collect();
-                let found = events.into_iter().find(|event| event["reason"] == reason);
-                Ok(found.ok_or_else(|| reasons.join(" ")))
-            },
-        )
+        self.find_event(kind, name, reason, |_| true)
+    }
+
+    /// Waits for an event with this reason and message about an object: for a kubelet that may have
+    /// said something else before, as when it had not yet read what it was asked for.
+    pub fn said(&self, kind: &str, name: &str, reason: &str, message: &str) -> Result<Value> {
+        self.find_event(kind, name, reason, |event| event["message"] == message)
+    }
+
+    fn find_event(
+        &self,
+        kind: &str,
+        name: &str,
+        reason: &str,
+        fits: impl Fn(&Value) -> bool,
+    ) -> Result<Value> {
+        let what = format!("event {reason} of {kind} {name}");
+        until(&what, PATIENCE, || {
+            let events = self.events(kind, name)?;
+            let said = |event: &Value| format!("{}: {}", event["reason"], event["message"]);
+            let all: Vec<_> = events.iter().map(said).collect();
+            let mut events = events.into_iter();
+            let found = events.find(|event| event["reason"] == reason && fits(event));
+            Ok(found.ok_or_else(|| all.join("; ")))
+        })
     }
 }
 

@@ -8,7 +8,7 @@ mod starting;
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
-use super::room::{Room, text};
+use super::room::{Room, condition, text};
 use super::{Check, joined};
 
 /// All checks of this group.
@@ -33,8 +33,13 @@ fn waiting(room: &Room, reason: &str) -> Result<Value> {
     })
 }
 
-/// Fails unless these reasons of events about pod `it` first came in this order.
+/// Waits for events about pod `it` with these reasons; fails unless they first came in this order.
 fn in_order(room: &Room, reasons: &[&str]) -> Result<()> {
+    // The scheduler and the kubelet write theirs apart.
+    for reason in reasons {
+        room.event("Pod", "it", reason)?;
+    }
+    let pod = room.get("pods/it")?;
     let mut events = room.events("Pod", "it")?;
     let begun = |event: &Value| {
         let first = text(&event["firstTimestamp"]);
@@ -49,8 +54,14 @@ fn in_order(room: &Room, reasons: &[&str]) -> Result<()> {
     for reason in reasons {
         let event = events.iter().find(|event| event["reason"] == *reason);
         let event = event.ok_or_else(|| anyhow::anyhow!("no event {reason}"))?;
+        // A scheduler writes its event after the binding, when the kubelet may have begun.
+        let at = if *reason == "Scheduled" {
+            text(&condition(&pod, "PodScheduled")["lastTransitionTime"])
+        } else {
+            begun(event)
+        };
         // To the second: that is what an Event of core/v1 knows.
-        found.push(begun(event).chars().take(19).collect::<String>());
+        found.push(at.chars().take(19).collect::<String>());
     }
     ensure!(found.is_sorted(), "{reasons:?} came at {found:?}");
     Ok(())

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{in_order, main, waiting};
 use crate::fidelity::Check;
-use crate::fidelity::pods::{Does, container, container_with, pod, pod_of};
+use crate::fidelity::pods::{Does, container, container_with, pod, pod_of, readiness};
 use crate::fidelity::room::{Room, condition, same, shaped, text};
 
 pub(super) const CHECKS: &[Check] = &[
@@ -106,8 +106,11 @@ fn out_of_memory(room: &Room) -> Result<()> {
         .unwrap_or(&Value::Null);
     same!(ended["exitCode"], 137);
     same!(pod["status"]["qosClass"], "Burstable");
-    let pod = waiting(room, "CrashLoopBackOff")?;
-    same!(main(&pod)["lastState"]["terminated"]["reason"], "OOMKilled");
+    // A runtime hears of the end and of what the memory did to it apart.
+    room.see("pods/it", "CrashLoopBackOff after OOMKilled", |pod| {
+        main(pod)["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+            && main(pod)["lastState"]["terminated"]["reason"] == "OOMKilled"
+    })?;
     room.event("Pod", "it", "BackOff")?;
     Ok(())
 }
@@ -159,11 +162,12 @@ fn last_words(room: &Room) -> Result<()> {
 }
 
 fn deleted(room: &Room) -> Result<()> {
-    let mut wanted = pod("it", &Does::Serve);
-    wanted["spec"]["terminationGracePeriodSeconds"] = json!(60);
-    room.create("pods", &wanted)?;
-    let made = room.see("pods/it", "running", |pod| {
-        pod["status"]["phase"] == "Running"
+    // It serves before it is told to end: else it could not yet listen to that.
+    let serves = container_with(&Does::Serve, &json!({ "readinessProbe": readiness() }));
+    let spec = json!({ "containers": [serves], "terminationGracePeriodSeconds": 60 });
+    room.create("pods", &pod_of("it", &spec))?;
+    let made = room.see("pods/it", "ready", |pod| {
+        condition(pod, "Ready")["status"] == "True"
     })?;
     let from = super::super::room::text(&made["metadata"]["resourceVersion"]);
     let mut watch = room.watch(&format!("pods?resourceVersion={from}"))?;
@@ -226,20 +230,19 @@ fn logs(room: &Room) -> Result<()> {
         main(pod)["restartCount"].as_u64() >= Some(1)
     })?;
     waiting(room, "CrashLoopBackOff")?;
-    same!(
-        room.read("pods/it/log")?.text,
-        "fatal: missing setting PORT\n"
-    );
-    same!(
-        room.read("pods/it/log?previous=true")?.text,
-        "fatal: missing setting PORT\n"
-    );
-    let stamped = room.read("pods/it/log?timestamps=true&tailLines=1")?.text;
-    let (at, line) = stamped.split_once(' ').unwrap_or_default();
-    ensure!(at.parse::<jiff::Timestamp>().is_ok(), "{stamped}");
-    same!(line, "fatal: missing setting PORT\n");
-    same!(room.read("pods/it/log?limitBytes=5")?.text, "fatal");
-    Ok(())
+    // Each restart begins an empty log, and the one before the last is thrown away.
+    let says = |query: &str, wanted: &dyn Fn(&str) -> bool| {
+        let path = format!("pods/it/log{query}");
+        room.wait(&path, |room| Ok(wanted(&room.read(&path)?.text)))
+    };
+    let words = "fatal: missing setting PORT\n";
+    says("", &|text| text == words)?;
+    says("?previous=true", &|text| text == words)?;
+    says("?timestamps=true&tailLines=1", &|text| {
+        let (at, line) = text.split_once(' ').unwrap_or_default();
+        at.parse::<jiff::Timestamp>().is_ok() && line == words
+    })?;
+    says("?limitBytes=5", &|text| text == "fatal")
 }
 
 fn followed(room: &Room) -> Result<()> {

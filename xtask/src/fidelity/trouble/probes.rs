@@ -23,6 +23,13 @@ fn probed(room: &Room, does: &Does, probes: &Value) -> Result<()> {
         .map(drop)
 }
 
+/// A probe that asks often and is patient with a busy machine: an answer that is late has other words.
+fn patient(mut probe: Value) -> Value {
+    probe["periodSeconds"] = json!(1);
+    probe["timeoutSeconds"] = json!(10);
+    probe
+}
+
 /// Waits for an event Unhealthy with this message.
 fn unhealthy(room: &Room, message: &str) -> Result<()> {
     room.wait(&format!("event: {message}"), |room| {
@@ -69,8 +76,7 @@ fn readiness_fails(room: &Room) -> Result<()> {
 }
 
 fn command_fails(room: &Room) -> Result<()> {
-    let probe =
-        json!({ "exec": { "command": ["sh", "-c", "echo not yet; exit 1"] }, "periodSeconds": 1 });
+    let probe = patient(json!({ "exec": { "command": ["sh", "-c", "echo not yet; exit 1"] } }));
     probed(room, &Does::Serve, &json!({ "readinessProbe": probe }))?;
     unhealthy(room, "Readiness probe failed: not yet\n")?;
     let pod = room.see("pods/it", "running", |pod| {
@@ -81,7 +87,7 @@ fn command_fails(room: &Room) -> Result<()> {
 }
 
 fn liveness(room: &Room) -> Result<()> {
-    let probe = json!({ "httpGet": { "path": "/readyz", "port": 8080 }, "periodSeconds": 1, "failureThreshold": 3 });
+    let probe = patient(json!({ "httpGet": { "path": "/readyz", "port": 8080 } }));
     probed(
         room,
         &Does::ServeUnready,
@@ -128,7 +134,7 @@ fn tcp(room: &Room) -> Result<()> {
 }
 
 fn startup(room: &Room) -> Result<()> {
-    let probe = json!({ "httpGet": { "path": "/readyz", "port": 8080 }, "periodSeconds": 1, "failureThreshold": 3 });
+    let probe = patient(json!({ "httpGet": { "path": "/readyz", "port": 8080 } }));
     probed(
         room,
         &Does::ServeUnready,

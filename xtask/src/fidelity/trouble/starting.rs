@@ -91,9 +91,10 @@ fn with_image(image: &str, policy: &str) -> Value {
 /// What every failing pull looks like; `why` is part of the runtime's words.
 fn pull_fails(room: &Room, image: &str, why: &str) -> Result<()> {
     room.create("pods", &with_image(image, "IfNotPresent"))?;
-    let failed = waiting(room, "ErrImagePull")?;
-    let said = text(&main(&failed)["state"]["waiting"]["message"]);
-    ensure!(said.contains(why), "{said}");
+    let failed = room.see("pods/it", &format!("ErrImagePull: {why}"), |pod| {
+        let state = &main(pod)["state"]["waiting"];
+        state["reason"] == "ErrImagePull" && text(&state["message"]).contains(why)
+    })?;
     same!(failed["status"]["phase"], "Pending");
     same!(main(&failed)["restartCount"], 0);
     same!(main(&failed)["imageID"], "");
@@ -175,6 +176,15 @@ fn never_pulled(room: &Room) -> Result<()> {
     Ok(())
 }
 
+/// Waits until the container waits for this part of its configuration. A kubelet that has not yet read
+/// an object says first that it "failed to sync" it (`watch_based_manager.go`: after one second).
+fn config_error(room: &Room, message: &str) -> Result<Value> {
+    room.see("pods/it", message, |pod| {
+        let state = &main(pod)["state"]["waiting"];
+        state["reason"] == "CreateContainerConfigError" && state["message"] == message
+    })
+}
+
 fn no_config_map(room: &Room) -> Result<()> {
     let from = json!({ "envFrom": [{ "configMapRef": { "name": "settings" } }] });
     room.create(
@@ -184,15 +194,13 @@ fn no_config_map(room: &Room) -> Result<()> {
             &json!({ "containers": [container_with(&Does::Serve, &from)] }),
         ),
     )?;
-    let pod = waiting(room, "CreateContainerConfigError")?;
-    same!(
-        main(&pod)["state"]["waiting"]["message"],
-        "configmap \"settings\" not found"
-    );
+    let pod = config_error(room, "configmap \"settings\" not found")?;
     same!(pod["status"]["phase"], "Pending");
-    let event = room.event("Pod", "it", "Failed")?;
-    same!(event["message"], "Error: configmap \"settings\" not found");
-    same!(event["type"], "Warning");
+    let message = "Error: configmap \"settings\" not found";
+    same!(
+        room.said("Pod", "it", "Failed", message)?["type"],
+        "Warning"
+    );
     in_order(room, &["Scheduled", "Pulled", "Failed"])?;
     // Nothing has to be done to the pod once it is there.
     room.create(
@@ -213,20 +221,13 @@ fn no_secret(room: &Room) -> Result<()> {
         &json!({ "containers": [container_with(&Does::Serve, &from("a"))] }),
     );
     room.create("pods", &wanted)?;
-    let pod = waiting(room, "CreateContainerConfigError")?;
-    same!(
-        main(&pod)["state"]["waiting"]["message"],
-        "secret \"login\" not found"
-    );
+    config_error(room, "secret \"login\" not found")?;
     room.create(
         "secrets",
         &json!({ "metadata": { "name": "login" }, "data": { "b": "YQ==" } }),
     )?;
     let message = format!("couldn't find key a in Secret {}/login", room.namespace);
-    room.see("pods/it", "the key is missing", |pod| {
-        main(pod)["state"]["waiting"]["message"] == message
-    })?;
-    Ok(())
+    config_error(room, &message).map(drop)
 }
 
 fn no_volume(room: &Room) -> Result<()> {
@@ -236,11 +237,8 @@ fn no_volume(room: &Room) -> Result<()> {
         "volumes": [{ "name": "v", "configMap": { "name": "settings" } }],
     });
     room.create("pods", &pod_of("it", &spec))?;
-    let event = room.event("Pod", "it", "FailedMount")?;
-    same!(
-        event["message"],
-        "MountVolume.SetUp failed for volume \"v\" : configmap \"settings\" not found"
-    );
+    let message = "MountVolume.SetUp failed for volume \"v\" : configmap \"settings\" not found";
+    let event = room.said("Pod", "it", "FailedMount", message)?;
     same!(event["type"], "Warning");
     let pod = waiting(room, "ContainerCreating")?;
     same!(
