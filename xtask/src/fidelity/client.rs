@@ -17,6 +17,9 @@ use super::room::PATIENCE;
 
 /// The longest that one answer may take. Watches have limits of their own.
 const LIMIT: Duration = Duration::from_mins(1);
+/// How long a connection is kept for the next request. An API server closes one that was idle for
+/// 90 s: a request that is sent just then is lost.
+const IDLE: Duration = Duration::from_secs(30);
 /// What the server makes a field manager's name of, where none is given.
 pub const AGENT: &str = "fidelity";
 
@@ -37,7 +40,10 @@ impl Client {
         let config: Kubeconfig = serde_saphyr::from_str(&text)
             .with_context(|| format!("{} is no kubeconfig", path.display()))?;
         let (cluster, token) = config.current()?;
-        let mut builder = reqwest::Client::builder().no_proxy().http1_only();
+        let mut builder = reqwest::Client::builder()
+            .no_proxy()
+            .http1_only()
+            .pool_idle_timeout(IDLE);
         if let Some(pem) = cluster.authority()? {
             builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(&pem)?);
         }

@@ -120,7 +120,9 @@ fn ask(target: &Target, group: &str, check: &Check) -> Found {
     let seconds = start.elapsed().as_secs_f64();
     let failure = result.err().map(|error| format!("{error:#}"));
     let word = if failure.is_some() { "FAILED" } else { "ok" };
-    eprintln!("{word:6} {seconds:5.1} s  {group}: {}", check.name);
+    let why = failure.iter().map(|why| format!(": {why}"));
+    let why: String = why.collect();
+    eprintln!("{word:6} {seconds:5.1} s  {group}: {}{why}", check.name);
     Found {
         group: group.to_owned(),
         name: check.name.to_owned(),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{config_map, idle_deployment};
 use crate::fidelity::Check;
 use crate::fidelity::client::AGENT;
-use crate::fidelity::room::{APPLY, MERGE_PATCH, Room, same};
+use crate::fidelity::room::{APPLY, MERGE_PATCH, Room, condition, same};
 
 pub(super) const CHECKS: &[Check] = &[
     Check::new("apply: creates, and remembers who", creates),
@@ -221,8 +221,10 @@ fn idempotent(room: &Room) -> Result<()> {
     let first = room
         .apply("deployments/it", "alice", &idle_deployment("it"))?
         .is(201)?;
-    let settled = room.see("deployments/it", "observed", |it| {
+    // Its controller writes no more.
+    let settled = room.see("deployments/it", "complete", |it| {
         it["status"]["observedGeneration"] == 1
+            && condition(it, "Progressing")["reason"] == "NewReplicaSetAvailable"
     })?;
     let again = room
         .apply("deployments/it", "alice", &idle_deployment("it"))?

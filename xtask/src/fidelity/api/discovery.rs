@@ -262,8 +262,8 @@ fn custom_kind(room: &Room) -> Result<()> {
     room.create(all, &definition)?;
     let one = format!("{all}/widgets.{group}");
     let served = use_widgets(room, &one, &group);
-    room.delete(&one)?.is(200)?;
-    served?;
+    let deleted = room.delete(&one)?.is(200);
+    served.and(deleted)?;
     room.wait("the kind to go", |room| {
         Ok(room.read(&format!("/apis/{group}/v1/widgets"))?.code == 404)
     })

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::contains;
 use crate::fidelity::Check;
 use crate::fidelity::pods::{Does, pod, workload};
-use crate::fidelity::room::{Room, same, text};
+use crate::fidelity::room::{Room, condition, same, text};
 
 pub(super) const CHECKS: &[Check] = &[
     Check::new("kubectl get", get),
@@ -106,8 +106,11 @@ fn describe(room: &Room) -> Result<()> {
     room.see("deployments/it", "available", |it| {
         it["status"]["availableReplicas"] == 1
     })?;
+    // Who writes what is described does so apart.
     let pod = room.names("pods")?.swap_remove(0);
+    room.event("Pod", &pod, "Scheduled")?;
     room.event("Pod", &pod, "Started")?;
+    room.event("Deployment", "it", "ScalingReplicaSet")?;
     let said = room.kubectl(&["describe", "deployment", "it"])?.ok()?;
     contains(
         &said,
@@ -199,6 +202,10 @@ fn apply_server_side(room: &Room) -> Result<()> {
 
 fn diff(room: &Room) -> Result<()> {
     applied(room, &manifest(1))?;
+    // Its controller writes no more: kubectl reads it twice, and shows what came in between.
+    room.see("deployments/it", "complete", |it| {
+        condition(it, "Progressing")["reason"] == "NewReplicaSetAvailable"
+    })?;
     let same = room.kubectl_with(&["diff", "-f", "-"], &manifest(1))?;
     same!(same.code(0)?, "");
     let other = room

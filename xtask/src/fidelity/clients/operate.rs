@@ -126,7 +126,13 @@ fn logs(room: &Room) -> Result<()> {
         it["status"]["availableReplicas"] == 1
     })?;
     let line = "version 1 listens on :8080\n";
-    contains(&room.kubectl(&["logs", "deployment/it"])?.ok()?, &[line])?;
+    // What a container prints is written down by its runtime, in its own time.
+    room.wait("the first line", |room| {
+        Ok(room
+            .kubectl(&["logs", "deployment/it"])?
+            .ok()?
+            .contains(line))
+    })?;
     contains(
         &room.kubectl(&["logs", "-l", "app=it", "--prefix"])?.ok()?,
         &["[pod/it-", line],
@@ -141,9 +147,9 @@ fn logs(room: &Room) -> Result<()> {
 fn drain(room: &Room) -> Result<()> {
     let node = room.names("/api/v1/nodes")?.swap_remove(1);
     let result = drained(room, &node);
-    let back = room.kubectl(&["uncordon", &node])?.ok()?;
+    let back = room.kubectl(&["uncordon", &node])?;
     result?;
-    same!(back, format!("node/{node} uncordoned\n"));
+    same!(back.ok()?, format!("node/{node} uncordoned\n"));
     same!(
         room.get(&format!("/api/v1/nodes/{node}"))?["spec"].get("unschedulable"),
         None

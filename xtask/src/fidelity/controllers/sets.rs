@@ -98,7 +98,8 @@ fn ordered_update(room: &Room) -> Result<()> {
     })?;
     let done = room.see("statefulsets/it", "updated", |it| {
         let status = &it["status"];
-        status["updatedReplicas"] == 2
+        status["observedGeneration"] == it["metadata"]["generation"]
+            && status["updatedReplicas"] == 2
             && status["readyReplicas"] == 2
             && status["currentRevision"] == status["updateRevision"]
     })?;
