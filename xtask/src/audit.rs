@@ -60,6 +60,11 @@ impl Write {
     pub fn is_done(&self) -> bool {
         (200..300).contains(&self.code)
     }
+
+    /// Whether the object had moved, so that nothing was changed.
+    pub fn is_conflict(&self) -> bool {
+        self.code == 409
+    }
 }
 
 /// Reads that change nothing but are sent with mutating verbs: reviews and the agent's own Lease
@@ -192,7 +197,7 @@ mod tests {
             (writes[0].verb.as_str(), writes[0].resource.as_str()),
             ("patch", "deployments")
         );
-        assert!(writes[0].is_done());
+        assert!(writes[0].is_done() && !writes[0].is_conflict());
     }
 
     #[test]

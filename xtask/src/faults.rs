@@ -16,6 +16,10 @@ use serde_json::Value;
 use crate::audit::{self, Write};
 use crate::lab::{Identity, Lab, until};
 
+/// The longest that a story waits for anything that has to come. A busy machine stretches every time:
+/// how fast the agent is, the bench measures.
+pub const PATIENCE: Duration = Duration::from_mins(3);
+
 /// Something to break.
 pub trait Fault: Sync {
     /// Short name, also the name of the story.
@@ -136,11 +140,9 @@ spec:
     /// Applies a manifest and waits until the Deployment is rolled out.
     pub fn roll_out(&self, manifest: &str) -> Result<()> {
         self.lab.apply(manifest)?;
-        until(
-            &format!("{} to be available", self.name),
-            Duration::from_secs(60),
-            || self.is_available(),
-        )
+        until(&format!("{} to be available", self.name), PATIENCE, || {
+            self.is_available()
+        })
     }
 
     /// The Deployment as the API server has it.
@@ -197,13 +199,37 @@ spec:
         Ok(())
     }
 
-    /// Whether the agent's only writes are `expected` (verb and resource), once each.
+    /// Waits until a pod of the workload cannot pull its image; its name.
+    pub fn await_pull_failure(&self) -> Result<String> {
+        let Self {
+            namespace, name, ..
+        } = self;
+        let path = format!("/api/v1/namespaces/{namespace}/pods?labelSelector=app%3D{name}");
+        until("a pod that cannot pull", PATIENCE, || {
+            let pods = self.lab.get(&path)?;
+            let waits = |pod: &&Value| {
+                let waiting = &pod["status"]["containerStatuses"][0]["state"]["waiting"];
+                ["ErrImagePull", "ImagePullBackOff"]
+                    .map(Value::from)
+                    .contains(&waiting["reason"])
+            };
+            let found = pods["items"]
+                .as_array()
+                .and_then(|pods| pods.iter().find(waits));
+            let name = found.and_then(|pod| pod["metadata"]["name"].as_str());
+            Ok(name.map(str::to_owned).ok_or_else(|| "not yet".to_owned()))
+        })
+    }
+
+    /// Whether the agent's only writes are `expected` (verb and resource), once each. A conflict is
+    /// none: somebody wrote between its read and its write, and it reads again.
     pub fn only(&self, writes: &[Write], expected: &[(&str, &str)]) -> Result<(), String> {
-        let done: Vec<(&str, &str)> = writes
-            .iter()
+        let heard = writes.iter().filter(|w| !w.is_conflict());
+        let done: Vec<(&str, &str)> = heard
+            .clone()
             .map(|w| (w.verb.as_str(), w.resource.as_str()))
             .collect();
-        if done == expected && writes.iter().all(Write::is_done) {
+        if done == expected && heard.clone().all(Write::is_done) {
             Ok(())
         } else {
             Err(format!(
