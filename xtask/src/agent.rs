@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
+use crate::faults::PATIENCE;
 use crate::lab::{Identity, Lab, until};
 
 /// Where the agent listens within the lab's network.
@@ -101,7 +102,7 @@ impl<'l> Agent<'l> {
     /// Starts it again on the same record, with more environment.
     pub fn go_on(&self, env: &[(&str, &str)]) -> Result<()> {
         self.launch(env)?;
-        until("the agent to be ready", Duration::from_secs(30), || {
+        until("the agent to be ready", PATIENCE, || {
             let asked = self.lab.fetch_url(&format!("{URL}/readyz"));
             Ok(asked.map(drop).map_err(|error| format!("{error:#}")))
         })

@@ -11,7 +11,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::Value;
 
 use crate::agent::{self, Agent, Settings};
-use crate::faults::{Ending, FAULTS, Fault, Stage};
+use crate::faults::{Ending, FAULTS, Fault, PATIENCE, Stage};
 use crate::lab::{Lab, Progress};
 
 /// Breaks six real things on a real cluster and shows what the agent does about each
@@ -29,8 +29,6 @@ pub struct Demo {
     keep: bool,
 }
 
-/// The judge waits so long for a repair; then the fault counts as not repaired.
-const PATIENCE: Duration = Duration::from_secs(120);
 /// With the agent off nothing will come; that is seen soon.
 const PATIENCE_OFF: Duration = Duration::from_secs(10);
 /// After a hand-over the judge goes on watching so long that nothing is written after all.
@@ -129,7 +127,7 @@ pub fn one(
     if let Some(agent) = agent {
         let object = &teller.object;
         // Put back as it was, it is closed by a fresh healthy look: nothing stays with a person.
-        let closed = agent.await_none_open(object, Duration::from_secs(90));
+        let closed = agent.await_none_open(object, PATIENCE);
         return Ok(verdict?.and(closed.map_err(|error| format!("{error:#}"))));
     }
     verdict

@@ -1,10 +1,9 @@
 //! A kubelet stops: the node is cordoned, and a person decides about draining.
 
-use super::{Ending, Fault, Stage};
+use super::{Ending, Fault, PATIENCE, Stage};
 use crate::audit::Write;
 use crate::lab::Node;
 use anyhow::Result;
-use std::time::Duration;
 
 pub struct NodeNotReady;
 
@@ -23,9 +22,7 @@ impl Fault for NodeNotReady {
     }
     fn inject(&self, stage: &Stage<'_>) -> Result<()> {
         stage.lab.stop_kubelet(Node::Two)?;
-        stage
-            .lab
-            .await_node(Node::Two, false, Duration::from_secs(60))
+        stage.lab.await_node(Node::Two, false, PATIENCE)
     }
     fn ending(&self) -> Ending {
         Ending::Contained
@@ -41,9 +38,7 @@ impl Fault for NodeNotReady {
     }
     fn clean_up(&self, stage: &Stage<'_>) -> Result<()> {
         stage.lab.continue_kubelet(Node::Two)?;
-        stage
-            .lab
-            .await_node(Node::Two, true, Duration::from_secs(60))?;
+        stage.lab.await_node(Node::Two, true, PATIENCE)?;
         stage.lab.kubectl(&["uncordon", Node::Two.name()])?;
         stage.remove()
     }

@@ -1,13 +1,11 @@
 //! A real Alertmanager delivers the alert.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
 use super::{Story, tag};
 use crate::agent::{Agent, Settings, URL};
-use crate::faults::{FAULTS, Stage};
+use crate::faults::{FAULTS, PATIENCE, Stage};
 use crate::lab::{Lab, until};
 
 pub static STORIES: &[Story] = &[Story {
@@ -32,48 +30,30 @@ fn deliver(lab: &Lab, agent: &Agent<'_>) -> Result<()> {
     let stage = Stage::new(lab, "alert", &tag())?;
     fault.prepare(&stage)?;
     fault.inject(&stage)?;
-    let pods = format!("/api/v1/namespaces/{}/pods", stage.namespace);
-    let pod = until("the pod that cannot pull", Duration::from_secs(30), || {
-        let pods = lab.get(&pods)?;
-        let waits = |pod: &&serde_json::Value| {
-            !pod["status"]["containerStatuses"][0]["state"]["waiting"].is_null()
-        };
-        let found = pods["items"]
-            .as_array()
-            .and_then(|items| items.iter().find(waits));
-        let name = found
-            .and_then(|pod| pod["metadata"]["name"].as_str())
-            .map(str::to_owned);
-        Ok(name.ok_or_else(|| "none yet".to_owned()))
-    })?;
+    let pod = stage.await_pull_failure()?;
     let labels = json!({
         "alertname": "KubePodNotReady", "namespace": stage.namespace, "pod": pod,
         "severity": "warning",
     });
     let alert = json!([{ "labels": labels, "annotations": { "summary": "a pod is not ready" } }]);
     lab.send_alerts(&alert)?;
-    let limit = Duration::from_secs(60);
-    let waiting = agent.await_incident(&stage.name, &["waiting"], limit)?;
+    let waiting = agent.await_incident(&stage.name, &["waiting"], PATIENCE)?;
     let id = waiting["id"]
         .as_str()
         .context("an incident has an id")?
         .to_owned();
-    until(
-        "the alert to be on the incident's record",
-        Duration::from_secs(20),
-        || {
-            let shown = agent.incident(&id)?;
-            let events = shown["events"].as_array().cloned().unwrap_or_default();
-            let heard = events.iter().any(|e| {
-                ["webhook_received", "merged"].contains(&e["kind"].as_str().unwrap_or_default())
-            });
-            Ok(if heard {
-                Ok(())
-            } else {
-                Err(format!("{} events", events.len()))
-            })
-        },
-    )?;
+    until("the alert to be on the incident's record", PATIENCE, || {
+        let shown = agent.incident(&id)?;
+        let events = shown["events"].as_array().cloned().unwrap_or_default();
+        let heard = events.iter().any(|e| {
+            ["webhook_received", "merged"].contains(&e["kind"].as_str().unwrap_or_default())
+        });
+        Ok(if heard {
+            Ok(())
+        } else {
+            Err(format!("{} events", events.len()))
+        })
+    })?;
     let open = agent.incidents()?;
     let on_it = open
         .iter()

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::ordered::Ordered;
 use super::{Story, tag};
 use crate::agent::{Agent, Settings};
-use crate::faults::Stage;
+use crate::faults::{PATIENCE, Stage};
 use crate::lab::{Lab, until};
 
 pub static STORIES: &[Story] = &[
@@ -52,9 +52,7 @@ fn healthy_update(lab: &Lab, settings: Settings) -> Result<()> {
     stage.roll_out(&stage.deployment(&["serve"], ""))?;
     for value in ["2", "3"] {
         stage.change_container(&json!({ "env": [{ "name": "VERSION", "value": value }] }))?;
-        until("the update", Duration::from_secs(60), || {
-            stage.is_available()
-        })?;
+        until("the update", PATIENCE, || stage.is_available())?;
     }
     let opened = agent.incidents()?;
     let writes = stage.writes()?;
@@ -73,12 +71,15 @@ fn healthy_update(lab: &Lab, settings: Settings) -> Result<()> {
 
 /// Paused with a broken revision half rolled out: an operator is at it.
 fn paused_rollout(lab: &Lab, settings: Settings) -> Result<()> {
-    let agent = Agent::start(lab, settings)?;
     let stage = Stage::new(lab, "paused", &tag())?;
     stage.roll_out(&stage.deployment(&["serve"], ""))?;
     stage.change_container(&json!({ "image": "img.test/app:nowhere" }))?;
+    // A controller that hears of the pause first rolls out nothing, and an agent that hears of it last
+    // goes back.
+    stage.await_pull_failure()?;
     let target = format!("deployment/{}", stage.name);
     lab.kubectl(&["-n", &stage.namespace, "rollout", "pause", &target])?;
+    let agent = Agent::start(lab, settings)?;
     keeps_off(&agent, &stage, &stage.name)
 }
 
@@ -113,7 +114,7 @@ fn two_budgets(lab: &Lab, settings: Settings) -> Result<()> {
         lab.apply(&budget.to_string())?;
     }
     set.break_image()?;
-    let waiting = agent.await_incident(name, &["waiting"], Duration::from_secs(120));
+    let waiting = agent.await_incident(name, &["waiting"], PATIENCE);
     std::thread::sleep(Duration::from_secs(3));
     let writes = stage.writes()?;
     stage.remove()?;
@@ -151,7 +152,7 @@ fn custom_owner(lab: &Lab, settings: Settings) -> Result<()> {
         "apiVersion": format!("{group}/v1"), "kind": "Shop",
         "metadata": { "name": "shop", "namespace": stage.namespace },
     });
-    until("the new kind to be served", Duration::from_secs(30), || {
+    until("the new kind to be served", PATIENCE, || {
         Ok(lab
             .apply(&shop.to_string())
             .map(drop)
@@ -177,7 +178,7 @@ fn custom_owner(lab: &Lab, settings: Settings) -> Result<()> {
 
 /// A person gets it, and nothing is written then or later.
 fn keeps_off(agent: &Agent<'_>, stage: &Stage<'_>, object: &str) -> Result<()> {
-    let waiting = agent.await_incident(object, &["waiting"], Duration::from_secs(90));
+    let waiting = agent.await_incident(object, &["waiting"], PATIENCE);
     std::thread::sleep(Duration::from_secs(3));
     let writes = stage.writes()?;
     stage.remove()?;

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::silence::await_blind;
 use super::{Story, tag};
 use crate::agent::{Agent, Settings};
-use crate::faults::{FAULTS, Stage};
+use crate::faults::{FAULTS, PATIENCE, Stage};
 use crate::lab::{Identity, Lab, until};
 
 pub static STORIES: &[Story] = &[Story {
@@ -39,10 +39,10 @@ fn wrong_clock(lab: &Lab) -> Result<()> {
     lab.flow()?;
     played?;
     await_blind(lab, "Clock", false)?;
-    until("the repair", Duration::from_secs(60), || {
+    until("the repair", PATIENCE, || {
         fault.judge(&stage, &stage.writes_inside()?)
     })?;
-    let closed = agent.await_incident(&stage.name, &["closed"], Duration::from_secs(60))?;
+    let closed = agent.await_incident(&stage.name, &["closed"], PATIENCE)?;
     stage.remove()?;
     ensure!(closed["outcome"] == json!("fixed"), "it ended {closed}");
     Ok(())
@@ -51,9 +51,9 @@ fn wrong_clock(lab: &Lab) -> Result<()> {
 /// The fault is seen, the record says what is not, and there is time enough for a write.
 fn writes_nothing(agent: &Agent<'_>, stage: &Stage<'_>) -> Result<()> {
     let open = ["open", "preparing", "waiting"];
-    let seen = agent.await_incident(&stage.name, &open, Duration::from_secs(60))?;
+    let seen = agent.await_incident(&stage.name, &open, PATIENCE)?;
     let id = seen["id"].as_str().context("an incident has an id")?;
-    until("the record of it", Duration::from_secs(30), || {
+    until("the record of it", PATIENCE, || {
         let shown = agent.incident(id)?;
         let events = shown["events"].as_array().cloned().unwrap_or_default();
         let mut blind = events.iter().filter(|event| event["kind"] == "blind");

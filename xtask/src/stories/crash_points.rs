@@ -1,13 +1,11 @@
 //! The agent is killed at named points of a write and started again: no write is done twice, and
 //! no incident is lost. Counted in the audit log.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result};
 
 use super::{Story, tag};
 use crate::agent::{Agent, Settings};
-use crate::faults::{FAULTS, Stage};
+use crate::faults::{FAULTS, PATIENCE, Stage};
 use crate::lab::{Lab, until};
 
 pub static STORIES: &[Story] = &[
@@ -48,23 +46,17 @@ fn killed_at(lab: &Lab, point: &str) -> Result<()> {
     fault.prepare(&stage)?;
     let agent = Agent::start(lab, settings.with("NIGHTSHIFT_FAILPOINT", point))?;
     fault.inject(&stage)?;
-    until(
-        &format!("the agent to end at {point}"),
-        Duration::from_secs(60),
-        || {
-            Ok(if agent.is_alive() {
-                Err("it lives".to_owned())
-            } else {
-                Ok(())
-            })
-        },
-    )?;
+    until(&format!("the agent to end at {point}"), PATIENCE, || {
+        Ok(if agent.is_alive() {
+            Err("it lives".to_owned())
+        } else {
+            Ok(())
+        })
+    })?;
     agent.go_on(&[("NIGHTSHIFT_FAILPOINT", "")])?;
-    agent.await_incident(&stage.name, &["closed"], Duration::from_secs(120))?;
-    until(
-        "one repair in the audit log",
-        Duration::from_secs(10),
-        || fault.judge(&stage, &stage.writes()?),
-    )?;
+    agent.await_incident(&stage.name, &["closed"], PATIENCE)?;
+    until("one repair in the audit log", PATIENCE, || {
+        fault.judge(&stage, &stage.writes()?)
+    })?;
     stage.remove()
 }

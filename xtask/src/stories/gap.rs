@@ -1,8 +1,6 @@
 //! The agent was away for so long that its watches cannot go on where they stopped (410): it lists
 //! anew, and nothing that happened meanwhile is lost.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
@@ -10,7 +8,7 @@ use super::silence::await_blind;
 use super::{Story, tag};
 use crate::agent::{Agent, Settings};
 use crate::audit;
-use crate::faults::Stage;
+use crate::faults::{PATIENCE, Stage};
 use crate::lab::{Identity, Lab, until};
 
 pub static STORIES: &[Story] = &[Story {
@@ -41,12 +39,11 @@ fn too_old(lab: &Lab) -> Result<()> {
 
 fn play(agent: &Agent<'_>, stage: &mut Stage<'_>, names: &[String; 3]) -> Result<()> {
     let [stays, goes, comes] = names;
-    let waits = Duration::from_secs(60);
     let mut before = Vec::new();
     break_it(stage, stays)?;
     break_it(stage, goes)?;
     for name in [stays, goes] {
-        before.push(agent.await_incident(name, &["waiting"], waits)?);
+        before.push(agent.await_incident(name, &["waiting"], PATIENCE)?);
     }
     stage.lab.stop_proxy()?;
     await_blind(stage.lab, "Pods", true)?;
@@ -54,12 +51,12 @@ fn play(agent: &Agent<'_>, stage: &mut Stage<'_>, names: &[String; 3]) -> Result
     meanwhile(stage, goes, comes)?;
     stage.lab.start_proxy(Identity::Agent)?;
 
-    let found = agent.await_incident(comes, &["waiting"], waits)?;
+    let found = agent.await_incident(comes, &["waiting"], PATIENCE)?;
     ensure!(
         found["fingerprint"]["class"] == json!("ImagePullFailure"),
         "it is taken for something else: {found}"
     );
-    let gone = agent.await_incident(goes, &["closed"], waits)?;
+    let gone = agent.await_incident(goes, &["closed"], PATIENCE)?;
     ensure!(gone["outcome"] == json!("gone"), "it ended: {gone}");
     await_blind(stage.lab, "Pods", false)?;
     let incidents = agent.incidents()?;
@@ -96,23 +93,16 @@ fn meanwhile(stage: &mut Stage<'_>, goes: &str, comes: &str) -> Result<()> {
     let namespace = stage.namespace.clone();
     lab.kubectl(&["-n", &namespace, "delete", &target, "--wait=true"])?;
     break_it(stage, comes)?;
-    until("a pod that cannot pull", Duration::from_secs(30), || {
-        let pods = lab.get(&format!(
-            "/api/v1/namespaces/{namespace}/pods?labelSelector=app%3D{comes}"
-        ))?;
-        let text = pods.to_string();
-        let waits = text.contains("ImagePullBackOff") || text.contains("ErrImagePull");
-        Ok(waits.then_some(()).ok_or_else(|| "not yet".to_owned()))
-    })?;
+    stage.await_pull_failure()?;
     lab.stop_apiserver()?;
     lab.start_apiserver()?;
     let watch = format!("/api/v1/pods?watch=true&timeoutSeconds=1&resourceVersion={version}");
-    let answer = lab
-        .get_text(&watch)
-        .unwrap_or_else(|error| format!("{error:#}"));
-    ensure!(
-        answer.contains("too old resource version"),
-        "the version from before can still be watched from: {answer}"
-    );
-    Ok(())
+    // A server that is ready may still be filling its watch caches.
+    until("the version from before to be too old", PATIENCE, || {
+        let answer = lab
+            .get_text(&watch)
+            .unwrap_or_else(|error| format!("{error:#}"));
+        let old = answer.contains("too old resource version");
+        Ok(old.then_some(()).ok_or(answer))
+    })
 }

@@ -1,14 +1,12 @@
 //! Where an image comes from when the broken revision leaves no ready pod behind: from our record, or
 //! from the operator's own runbook.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use super::{Story, tag};
 use crate::agent::{Agent, Settings};
-use crate::faults::{FAULTS, Fault, Stage};
+use crate::faults::{FAULTS, Fault, PATIENCE, Stage};
 use crate::lab::{Lab, until};
 
 pub static STORIES: &[Story] = &[
@@ -40,19 +38,15 @@ fn good_in_the_record(lab: &Lab) -> Result<()> {
     let manifest = stage.deployment(&["serve"], "");
     let recreate = "spec:\n  strategy: {type: Recreate}\n  replicas: 1";
     stage.roll_out(&manifest.replacen("spec:\n  replicas: 1", recreate, 1))?;
-    until(
-        "the record of the good revision",
-        Duration::from_secs(40),
-        || {
-            let log = std::fs::read_to_string(lab.logs().join("agent.log"))?;
-            let recorded = format!("of Deployment {}/{} was fully", stage.namespace, stage.name);
-            Ok(if log.contains(&recorded) {
-                Ok(())
-            } else {
-                Err("not yet".to_owned())
-            })
-        },
-    )?;
+    until("the record of the good revision", PATIENCE, || {
+        let log = std::fs::read_to_string(lab.logs().join("agent.log"))?;
+        let recorded = format!("of Deployment {}/{} was fully", stage.namespace, stage.name);
+        Ok(if log.contains(&recorded) {
+            Ok(())
+        } else {
+            Err("not yet".to_owned())
+        })
+    })?;
     fault.inject(&stage)?;
     repaired(&agent, fault, &stage)
 }
@@ -81,11 +75,10 @@ fn fallback_image(lab: &Lab) -> Result<()> {
 }
 
 fn repaired(agent: &Agent<'_>, fault: &dyn Fault, stage: &Stage<'_>) -> Result<()> {
-    let waits = Duration::from_secs(90);
-    let judged = until("the repair", waits, || {
+    let judged = until("the repair", PATIENCE, || {
         fault.judge(stage, &stage.writes_inside()?)
     });
-    let closed = agent.await_incident(&stage.name, &["closed"], Duration::from_secs(60));
+    let closed = agent.await_incident(&stage.name, &["closed"], PATIENCE);
     stage.remove()?;
     judged?;
     let outcome = closed?["outcome"].clone();

@@ -1,14 +1,12 @@
 //! A StatefulSet that starts its pods in order: the roll back alone does not mend it, because its
 //! controller waits for the broken pod for ever (kubernetes/kubernetes#67250).
 
-use std::time::Duration;
-
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use super::{Story, tag};
 use crate::agent::{Agent, Settings};
-use crate::faults::Stage;
+use crate::faults::{PATIENCE, Stage};
 use crate::lab::{Lab, until};
 
 pub static STORIES: &[Story] = &[Story {
@@ -26,7 +24,7 @@ fn stuck(lab: &Lab) -> Result<()> {
     let set = Ordered::roll_out(&stage, 3)?;
     set.break_image()?;
     let repaired = set.await_repair();
-    let closed = agent.await_incident(&stage.name, &["closed"], Duration::from_secs(60));
+    let closed = agent.await_incident(&stage.name, &["closed"], PATIENCE);
     stage.remove()?;
     repaired?;
     let outcome = closed?["outcome"].clone();
@@ -60,9 +58,7 @@ impl<'s, 'l> Ordered<'s, 'l> {
         });
         stage.lab.apply(&manifest.to_string())?;
         let set = Self { stage, replicas };
-        until("every pod of the set", Duration::from_secs(60), || {
-            set.is_whole()
-        })?;
+        until("every pod of the set", PATIENCE, || set.is_whole())?;
         Ok(set)
     }
 
@@ -88,7 +84,7 @@ impl<'s, 'l> Ordered<'s, 'l> {
     /// that, once each and in this order. The pod with the highest number is the first that a rolling
     /// update replaces.
     pub(super) fn await_repair(&self) -> Result<()> {
-        until("the set to be repaired", Duration::from_secs(90), || {
+        until("the set to be repaired", PATIENCE, || {
             let image = self.read()?["spec"]["template"]["spec"]["containers"][0]["image"].clone();
             if image != GOOD {
                 return Ok(Err(format!("the image is {image}")));

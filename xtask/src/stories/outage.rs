@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Story, tag};
 use crate::agent::{self, Agent, Settings};
-use crate::faults::{FAULTS, Stage};
+use crate::faults::{FAULTS, PATIENCE, Stage};
 use crate::lab::{Lab, until};
 
 pub static STORIES: &[Story] = &[
@@ -35,43 +35,35 @@ fn api_server_away(lab: &Lab) -> Result<()> {
     fault.inject(&stage)?;
     // In the middle of a step: its intent is recorded, and the rollout that it began is under way.
     let any = ["acting", "reading_back", "verifying"];
-    agent.await_incident(&stage.name, &any, Duration::from_secs(30))?;
+    agent.await_incident(&stage.name, &any, PATIENCE)?;
     lab.stop_apiserver()?;
     std::thread::sleep(Duration::from_secs(60));
     lab.start_apiserver()?;
-    until(
-        "the repair after the outage",
-        Duration::from_secs(120),
-        || fault.judge(&stage, &stage.writes_inside()?),
-    )?;
-    agent.await_incident(&stage.name, &["closed"], Duration::from_secs(60))?;
+    until("the repair after the outage", PATIENCE, || {
+        fault.judge(&stage, &stage.writes_inside()?)
+    })?;
+    agent.await_incident(&stage.name, &["closed"], PATIENCE)?;
     // A controller that found no server may ask again only a minute later (client-go's reflector: after
     // 30 s, and as much again by chance). The next story needs all of them.
     stage.change_container(&json!({ "env": [{ "name": "VERSION", "value": "2" }] }))?;
-    until("the controllers", Duration::from_secs(90), || {
-        stage.is_available()
-    })?;
+    until("the controllers", PATIENCE, || stage.is_available())?;
     // Nodes whose kubelet could not report look lost for a while; what was cordoned for it must be
     // schedulable again.
-    until(
-        "every node to be schedulable",
-        Duration::from_secs(60),
-        || {
-            let nodes = lab.get("/api/v1/nodes")?;
-            let cordoned = |node: &&serde_json::Value| node["spec"]["unschedulable"] == true;
-            let left = nodes["items"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter(cordoned)
-                .count();
-            Ok(if left == 0 {
-                Ok(())
-            } else {
-                Err(format!("{left} are cordoned"))
-            })
-        },
-    )?;
+    until("every node to be schedulable", PATIENCE, || {
+        let nodes = lab.get("/api/v1/nodes")?;
+        let cordoned = |node: &&serde_json::Value| node["spec"]["unschedulable"] == true;
+        let left = nodes["items"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(cordoned)
+            .count();
+        Ok(if left == 0 {
+            Ok(())
+        } else {
+            Err(format!("{left} are cordoned"))
+        })
+    })?;
     stage.remove()
 }
 
@@ -89,9 +81,9 @@ fn silent(lab: &Lab) -> Result<()> {
     let stage = Stage::new(lab, "silent", &tag())?;
     fault.prepare(&stage)?;
     fault.inject(&stage)?;
-    agent.await_incident(&stage.name, &["waiting"], Duration::from_secs(60))?;
+    agent.await_incident(&stage.name, &["waiting"], PATIENCE)?;
     lab.freeze("apiserver")?;
-    let blind = until("every source to be blind", Duration::from_secs(60), || {
+    let blind = until("every source to be blind", PATIENCE, || {
         let metrics = lab.fetch_url(&format!("{}/metrics", agent::URL))?;
         let sources = metrics
             .lines()
@@ -109,6 +101,6 @@ fn silent(lab: &Lab) -> Result<()> {
     blind?;
     phase.context("an incident did not survive blindness")?;
     stage.change_container(&serde_json::json!({ "image": "img.test/app:1" }))?;
-    agent.await_incident(&stage.name, &["closed"], Duration::from_secs(90))?;
+    agent.await_incident(&stage.name, &["closed"], PATIENCE)?;
     stage.remove()
 }

@@ -1,13 +1,11 @@
 //! The six runbooks, in `auto` and in `recommend`.
 
-use std::time::Duration;
-
 use anyhow::{Result, bail, ensure};
 
 use super::{Story, tag};
 use crate::agent::{Agent, Settings};
 use crate::demo;
-use crate::faults::{Ending, FAULTS, Stage};
+use crate::faults::{Ending, FAULTS, PATIENCE, Stage};
 use crate::lab::Lab;
 
 pub static STORIES: &[Story] = &[
@@ -56,9 +54,11 @@ fn recommend_writes_nothing(lab: &Lab) -> Result<()> {
     for fault in FAULTS {
         let stage = Stage::new(lab, fault.name(), &tag())?;
         fault.prepare(&stage)?;
-        fault.inject(&stage)?;
         let object = fault.object(&stage);
-        let waiting = agent.await_incident(&object, &["waiting"], Duration::from_secs(90));
+        // Two faults are of one node: the incident of the first is not taken for that of the second.
+        agent.await_none_open(&object, PATIENCE)?;
+        fault.inject(&stage)?;
+        let waiting = agent.await_incident(&object, &["waiting"], PATIENCE);
         let writes = stage.writes()?;
         fault.clean_up(&stage)?;
         let waiting = waiting?;

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 use super::{Story, tag};
 use crate::agent::{self, Agent, Settings};
-use crate::faults::{FAULTS, Stage};
+use crate::faults::{FAULTS, PATIENCE, Stage};
 use crate::lab::{Identity, Lab, Silence, until};
 
 pub static STORIES: &[Story] = &[
@@ -42,9 +42,6 @@ const SOURCES: [(&str, &str); 15] = [
     ("configmaps", "ConfigMaps"),
 ];
 
-/// Silence is noticed after 8 s, and the probe is given up 10 s later.
-const NOTICED: Duration = Duration::from_secs(60);
-
 fn each_goes_silent(lab: &Lab, sources: &[(&str, &str)]) -> Result<()> {
     let proxied = lab.start_proxy(Identity::Agent)?;
     let settings = Settings::recommend()
@@ -58,7 +55,7 @@ fn each_goes_silent(lab: &Lab, sources: &[(&str, &str)]) -> Result<()> {
     let stage = Stage::new(lab, "mute", &tag())?;
     fault.prepare(&stage)?;
     fault.inject(&stage)?;
-    agent.await_incident(&stage.name, &["waiting"], Duration::from_secs(60))?;
+    agent.await_incident(&stage.name, &["waiting"], PATIENCE)?;
     for (resource, source) in sources {
         lab.silence(resource, Silence::Everything)?;
         let blind = await_blind(lab, source, true);
@@ -72,13 +69,14 @@ fn each_goes_silent(lab: &Lab, sources: &[(&str, &str)]) -> Result<()> {
     stage.remove()
 }
 
-/// Waits until the agent says so of a source in its metrics.
+/// Waits until the agent says so of a source in its metrics: silence is noticed after 8 s, and the probe
+/// is given up 10 s later.
 pub(super) fn await_blind(lab: &Lab, source: &str, blind: bool) -> Result<()> {
     let line = format!(
         "nightshift_source_blind{{source=\"{source}\"}} {}",
         u8::from(blind)
     );
-    until(&line, NOTICED, || {
+    until(&line, PATIENCE, || {
         let metrics = lab.fetch_url(&format!("{}/metrics", agent::URL))?;
         let found = metrics.lines().any(|metric| metric == line);
         Ok(if found {

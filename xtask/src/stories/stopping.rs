@@ -11,7 +11,7 @@ use serde_json::json;
 use super::ordered::Ordered;
 use super::{Story, tag};
 use crate::agent::{Agent, Settings};
-use crate::faults::Stage;
+use crate::faults::{PATIENCE, Stage};
 use crate::lab::{Identity, Lab, until};
 
 pub static STORIES: &[Story] = &[
@@ -51,7 +51,7 @@ fn stopped(lab: &Lab, answer: Answer, result: &str) -> Result<()> {
     let played = ended.and_then(|()| {
         agent.go_on(&[])?;
         set.await_repair()?;
-        agent.await_incident(&stage.name, &["closed"], Duration::from_secs(60))
+        agent.await_incident(&stage.name, &["closed"], PATIENCE)
     });
     lab.flow()?;
     stage.remove()?;
@@ -71,7 +71,7 @@ fn stop_in_mid_write(agent: &Agent<'_>, stage: &Stage<'_>, answer: Answer) -> Re
     let lab = stage.lab;
     let roll_back = [("patch", "statefulsets")];
     let one_write = || Ok(stage.only(&stage.writes_inside()?, &roll_back));
-    until("the write", Duration::from_secs(60), one_write)?;
+    until("the write", PATIENCE, one_write)?;
     agent.ask_to_end()?;
     if answer == Answer::AfterTheSignal {
         lab.flow()?;
