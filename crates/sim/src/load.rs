@@ -186,31 +186,41 @@ fn read_file(path: &Path) -> Result<Vec<Read>, LoadError> {
 pub fn parse(file: &Path, text: &str) -> Result<Vec<Read>, LoadError> {
     let file: Arc<Path> = file.into();
     let mut objects = Vec::new();
-    for (index, document) in values(text).enumerate() {
-        let place = Place {
-            file: Arc::clone(&file),
-            document: index + 1,
-        };
-        let value = document.map_err(|why| LoadError::Syntax {
-            place: place.clone(),
-            why,
-        })?;
-        take(value, None, &place, &mut objects)?;
+    let place = |document| Place {
+        file: Arc::clone(&file),
+        document,
+    };
+    let values = values(text).map_err(|(document, why)| LoadError::Syntax {
+        place: place(document),
+        why,
+    })?;
+    for (index, value) in values.into_iter().enumerate() {
+        take(value, None, &place(index + 1), &mut objects)?;
     }
     Ok(objects)
 }
 
-/// The documents of a text. JSON is tried first because YAML's parser is many times slower, and
-/// dumps are large.
-fn values(text: &str) -> Box<dyn Iterator<Item = Result<Value, String>> + '_> {
-    if text.trim_start().starts_with('{') {
-        let stream = serde_json::Deserializer::from_str(text).into_iter::<Value>();
-        return Box::new(stream.map(|value| value.map_err(|error| error.to_string())));
+/// The objects of a text, one document after the other. What looks like JSON is read as such first
+/// because YAML's parser is many times slower, and dumps are large.
+fn values(text: &str) -> Result<Vec<Value>, (usize, String)> {
+    let mut all = Vec::new();
+    for document in documents(text) {
+        let wrong = |why| (all.len() + 1, why);
+        if !document.trim_start().starts_with('{') {
+            all.push(yaml(&document).map_err(wrong)?);
+            continue;
+        }
+        let stream = serde_json::Deserializer::from_str(&document).into_iter();
+        match stream.collect::<Result<Vec<Value>, _>>() {
+            Ok(values) => all.extend(values),
+            // A map of YAML may begin like one of JSON.
+            Err(error) => all.push(yaml(&document).map_err(|_| wrong(error.to_string()))?),
+        }
     }
-    Box::new(documents(text).into_iter().map(|document| yaml(&document)))
+    Ok(all)
 }
 
-/// The YAML documents of a text, each with as many empty lines in front as it stands below the top,
+/// The documents of a text, each with as many empty lines in front as it stands below the top,
 /// so that errors name the line of the file.
 fn documents(text: &str) -> Vec<String> {
     let mut all = vec![String::new()];
@@ -432,6 +442,17 @@ mod tests {
         let json = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"}}
                       {"apiVersion":"v1","kind":"Pod","metadata":{"name":"q"}}"#;
         assert_eq!(names(&parsed(json)), ["Pod p", "Pod q"]);
+    }
+
+    #[test]
+    fn documents_may_be_json_or_yaml_that_begins_like_it() {
+        let json = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"}}"#;
+        let flow = "{apiVersion: v1, kind: Pod, metadata: {name: q}}";
+        let text = format!("{json}\n---\n{flow}\n---\n{json}\n");
+        assert_eq!(names(&parsed(&text)), ["Pod p", "Pod q", "Pod p"]);
+        let text = error(&format!("{json}\n---\n{{\"kind\" 1}}\n"));
+        assert!(text.starts_with("shop.yaml, document 2: "), "{text}");
+        assert!(text.contains("line 3"), "{text}");
     }
 
     #[test]

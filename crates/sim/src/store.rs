@@ -3,8 +3,7 @@
 
 use crate::object::{Key, Object};
 use crate::resources::ResourceId;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::Bound;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// How many changes are kept at most for watches that resume. Older ones are compacted: 410.
@@ -51,14 +50,21 @@ pub struct Compacted {
     pub oldest: u64,
 }
 
+/// Found by what they are called: asked many times for each change, and never gone through.
+#[expect(clippy::disallowed_types, reason = "its order is never seen")]
+type ByName<K, V> = std::collections::HashMap<K, V>;
+
 /// Every object, and the latest changes.
 #[derive(Debug, Default)]
 pub struct Store {
     revision: u64,
     compacted: u64,
-    objects: BTreeMap<Key, Arc<Object>>,
+    objects: ByName<Key, Arc<Object>>,
+    /// The order of lists.
+    order: BTreeSet<Key>,
     changes: VecDeque<Change>,
-    owned: BTreeSet<(Arc<str>, Key)>,
+    /// By the uid of an owner.
+    owned: ByName<Arc<str>, BTreeSet<Key>>,
 }
 
 impl Store {
@@ -85,42 +91,35 @@ impl Store {
         Objects {
             resource: first.resource,
             namespace: namespace.map(Into::into),
-            inner: self
-                .objects
-                .range((Bound::Included(first.clone()), Bound::Unbounded)),
+            keys: self.order.range(first..),
+            objects: &self.objects,
         }
     }
 
     /// The objects that name this uid among their owners.
     pub fn owned_by(&self, uid: &str) -> impl Iterator<Item = &Arc<Object>> {
-        let uid: Arc<str> = uid.into();
-        let first = (Arc::clone(&uid), Key::new(ResourceId(0), "", ""));
-        self.owned
-            .range(first..)
-            .take_while(move |(owner, _)| *owner == uid)
-            .filter_map(|(_, key)| self.objects.get(key))
+        let keys = self.owned.get(uid).into_iter().flatten();
+        keys.filter_map(|key| self.objects.get(key))
     }
 
     /// The keys of the objects that name this uid among their owners.
     pub fn keys_owned_by(&self, uid: &str) -> Vec<Key> {
-        let uid: Arc<str> = uid.into();
-        let first = (Arc::clone(&uid), Key::new(ResourceId(0), "", ""));
-        self.owned
-            .range(first..)
-            .take_while(|(owner, _)| *owner == uid)
-            .map(|(_, key)| key.clone())
-            .collect()
+        let keys = self.owned.get(uid).into_iter().flatten();
+        keys.cloned().collect()
     }
 
     /// Every object as if it had just been added: for who has missed changes.
     pub fn everything(&self) -> Vec<Change> {
-        let all = self.objects.iter();
-        all.map(|(key, object)| Change {
-            revision: object.meta.resource_version,
-            kind: ChangeKind::Added,
-            resource: key.resource,
-            old: None,
-            new: Arc::clone(object),
+        let all = self.order.iter();
+        all.filter_map(|key| {
+            let object = self.objects.get(key)?;
+            Some(Change {
+                revision: object.meta.resource_version,
+                kind: ChangeKind::Added,
+                resource: key.resource,
+                old: None,
+                new: Arc::clone(object),
+            })
         })
         .collect()
     }
@@ -146,7 +145,10 @@ impl Store {
         let new = Arc::new(object);
         let old = self.objects.insert(key.clone(), Arc::clone(&new));
         let kind = match &old {
-            None => ChangeKind::Added,
+            None => {
+                self.order.insert(key.clone());
+                ChangeKind::Added
+            }
             Some(_) => ChangeKind::Modified,
         };
         self.index(&key, old.as_deref(), Some(&new));
@@ -157,6 +159,7 @@ impl Store {
     /// Removes an object, and gives its last state with the revision of its deletion.
     pub fn remove(&mut self, key: &Key) -> Option<Arc<Object>> {
         let old = self.objects.remove(key)?;
+        self.order.remove(key);
         self.revision = self.revision.saturating_add(1);
         let mut last = Object::clone(&old);
         last.meta.resource_version = self.revision;
@@ -201,8 +204,9 @@ impl Store {
             return None;
         }
         let Some(owner) = new.meta.owner_references.first() else {
-            let (other, object) = self.objects.range(..key).next_back()?;
-            return (other.resource == key.resource).then(|| Arc::clone(object));
+            let other = self.order.range(..key).next_back()?;
+            let near = (other.resource == key.resource).then_some(other)?;
+            return self.objects.get(near).cloned();
         };
         let mut others = self.owned_by(&owner.uid);
         others.find(|one| one.kind == new.kind).cloned()
@@ -238,10 +242,17 @@ impl Store {
             return;
         }
         for owner in old.into_iter().flat_map(|old| &old.meta.owner_references) {
-            self.owned.remove(&(owner.uid.as_str().into(), key.clone()));
+            let uid = owner.uid.as_str();
+            if let Some(keys) = self.owned.get_mut(uid) {
+                keys.remove(key);
+                if keys.is_empty() {
+                    self.owned.remove(uid);
+                }
+            }
         }
         for owner in new.into_iter().flat_map(|new| &new.meta.owner_references) {
-            self.owned.insert((owner.uid.as_str().into(), key.clone()));
+            let uid = owner.uid.as_str();
+            self.owned.entry(uid.into()).or_default().insert(key.clone());
         }
     }
 }
@@ -251,20 +262,21 @@ impl Store {
 pub struct Objects<'store> {
     resource: ResourceId,
     namespace: Option<Arc<str>>,
-    inner: std::collections::btree_map::Range<'store, Key, Arc<Object>>,
+    keys: std::collections::btree_set::Range<'store, Key>,
+    objects: &'store ByName<Key, Arc<Object>>,
 }
 
 impl<'store> Iterator for Objects<'store> {
     type Item = &'store Arc<Object>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (key, object) = self.inner.next()?;
+        let key = self.keys.next()?;
         let wanted = key.resource == self.resource
             && self
                 .namespace
                 .as_ref()
                 .is_none_or(|namespace| key.namespace == *namespace);
-        wanted.then_some(object)
+        wanted.then(|| self.objects.get(key)).flatten()
     }
 }
 
