@@ -252,7 +252,10 @@ impl Store {
         }
         for owner in new.into_iter().flat_map(|new| &new.meta.owner_references) {
             let uid = owner.uid.as_str();
-            self.owned.entry(uid.into()).or_default().insert(key.clone());
+            self.owned
+                .entry(uid.into())
+                .or_default()
+                .insert(key.clone());
         }
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio_util::bytes::Bytes;
 use tower::BoxError;
 
-/// Largest answer that is read: a page of 500 objects of the size that etcd allows stays below it
+/// Largest answer that is read: a page of objects of the size that etcd allows stays below it
 /// in practice, and a hostile one cannot fill the memory.
 const MAX_ANSWER: usize = 256 << 20;
 

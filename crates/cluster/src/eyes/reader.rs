@@ -10,11 +10,12 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Objects in one page of a list.
-const PAGE: usize = 500;
+/// Objects in one page of a list. Fewer than kubectl's 500: at the start some fifteen lists are read
+/// side by side, and what their pages take stays in the allocator's hands for long.
+const PAGE: usize = 200;
 
 /// Pages of one list: a million objects, more than etcd's recommended 8 GiB hold.
-const MAX_PAGES: usize = 2000;
+const MAX_PAGES: usize = 5000;
 
 /// Times that a list is begun anew because its pages expired under way.
 const MAX_RESTARTS: usize = 3;

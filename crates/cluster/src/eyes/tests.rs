@@ -122,7 +122,7 @@ async fn all_pages_of_a_list_are_taken() {
     assert_eq!(watched.pods().await, ["a", "b"]);
     assert!(watched.pods_seen());
     let asked = fake.asked(PODS);
-    assert!(asked[0].starts_with("limit=500 "), "{asked:?}");
+    assert!(asked[0].starts_with("limit=200 "), "{asked:?}");
     assert!(asked[2].contains("resourceVersion=9"), "{asked:?}");
     assert!(asked[2].contains("allowWatchBookmarks=true"), "{asked:?}");
 }
