@@ -122,6 +122,7 @@ impl Scheduler {
         let due = due.filter(|(_, waiting)| stale(waiting) && waiting.next <= now);
         let due: Vec<Key> = due.map(|(key, _)| key.clone()).collect();
         for key in due {
+            // The wait is not kept: room and volumes both show in a change, after which it is stale.
             self.reconcile(&key, cluster);
         }
         let left = self.waiting.values().filter(|waiting| stale(waiting));

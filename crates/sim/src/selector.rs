@@ -2,7 +2,7 @@
 //! and by the few fields that each kind can be asked for.
 
 use crate::status::{Reason, Status};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -53,6 +53,40 @@ struct Expression {
     values: Option<Vec<String>>,
 }
 
+impl Wire {
+    /// `None` where an operator is not known.
+    fn selector(self) -> Option<LabelSelector> {
+        let labels = self.match_labels.unwrap_or_default().into_iter();
+        let mut requirements: Vec<Requirement> = labels
+            .map(|(key, value)| Requirement::In(key, vec![value]))
+            .collect();
+        for one in self.match_expressions.unwrap_or_default() {
+            let values = one.values.unwrap_or_default();
+            requirements.push(match one.operator.as_str() {
+                "In" => Requirement::In(one.key, values),
+                "NotIn" => Requirement::NotIn(one.key, values),
+                "Exists" => Requirement::Exists(one.key),
+                "DoesNotExist" => Requirement::Absent(one.key),
+                _ => return None,
+            });
+        }
+        requirements.sort_by(|a, b| a.key().cmp(b.key()));
+        Some(LabelSelector {
+            requirements,
+            nothing: false,
+        })
+    }
+}
+
+/// A `metav1.LabelSelector` as a part of a spec. One that is null, or has an operator that is not
+/// known, picks nothing.
+impl<'de> Deserialize<'de> for LabelSelector {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let wire = Option::<Wire>::deserialize(deserializer)?;
+        Ok(wire.and_then(Wire::selector).unwrap_or_else(Self::nothing))
+    }
+}
+
 impl LabelSelector {
     /// Reads a selector as it stands in a URL. 400 when it cannot be read.
     pub fn parse(text: &str) -> Result<Self, Status> {
@@ -67,29 +101,10 @@ impl LabelSelector {
     /// Reads a `metav1.LabelSelector`: null picks nothing, an empty one everything. `None` where it
     /// is none.
     pub fn from_value(value: &serde_json::Value) -> Option<Self> {
-        if value.is_null() {
-            return Some(Self::nothing());
+        match Option::<Wire>::deserialize(value).ok()? {
+            Some(wire) => wire.selector(),
+            None => Some(Self::nothing()),
         }
-        let wire = Wire::deserialize(value).ok()?;
-        let labels = wire.match_labels.unwrap_or_default().into_iter();
-        let mut requirements: Vec<Requirement> = labels
-            .map(|(key, value)| Requirement::In(key, vec![value]))
-            .collect();
-        for one in wire.match_expressions.unwrap_or_default() {
-            let values = one.values.unwrap_or_default();
-            requirements.push(match one.operator.as_str() {
-                "In" => Requirement::In(one.key, values),
-                "NotIn" => Requirement::NotIn(one.key, values),
-                "Exists" => Requirement::Exists(one.key),
-                "DoesNotExist" => Requirement::Absent(one.key),
-                _ => return None,
-            });
-        }
-        requirements.sort_by(|a, b| a.key().cmp(b.key()));
-        Some(Self {
-            requirements,
-            nothing: false,
-        })
     }
 
     /// A selector of exactly these labels (`spec.selector` of a Service).
@@ -195,6 +210,35 @@ mod tests {
         let each = pairs.iter();
         each.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect()
+    }
+
+    #[test]
+    fn expressions_select_as_kubernetes_says() {
+        let selector = |operator, values: &[&str]| {
+            let one =
+                json!({"matchExpressions": [{"key": "k", "operator": operator, "values": values}]});
+            serde_json::from_value::<LabelSelector>(one).unwrap()
+        };
+        let with = BTreeMap::from([("k".to_owned(), "v".to_owned())]);
+        let without = BTreeMap::new();
+        for (operator, values, first, second) in [
+            ("In", &["v"][..], true, false),
+            ("NotIn", &["v"], false, true),
+            ("Exists", &[], true, false),
+            ("DoesNotExist", &[], false, true),
+            ("Near", &["v"], false, false),
+        ] {
+            assert_eq!(
+                selector(operator, values).matches(&with),
+                first,
+                "{operator}"
+            );
+            assert_eq!(
+                selector(operator, values).matches(&without),
+                second,
+                "{operator}"
+            );
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::cluster::Cluster;
 use crate::object::{Key, Object};
 use crate::patch::Writer;
 use crate::resources::ResourceId;
+use crate::selector::LabelSelector;
 use crate::status::Status;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -19,63 +20,6 @@ pub(super) const HASH_LABEL: &str = "pod-template-hash";
 
 /// The longest that a failed look is put off (`workqueue.DefaultTypedControllerRateLimiter`).
 const MAX_BACK_OFF: Duration = Duration::from_secs(1000);
-
-/// `metav1.LabelSelector`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Selector {
-    match_labels: BTreeMap<String, String>,
-    match_expressions: Vec<Requirement>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-struct Requirement {
-    key: String,
-    operator: String,
-    values: Vec<String>,
-}
-
-impl Selector {
-    /// A selector of exactly these labels.
-    pub(super) fn of(labels: BTreeMap<String, String>) -> Self {
-        Self {
-            match_labels: labels,
-            match_expressions: Vec::new(),
-        }
-    }
-
-    /// The labels it asks for by name and value.
-    pub(super) fn labels(&self) -> &BTreeMap<String, String> {
-        &self.match_labels
-    }
-
-    /// Does it select everything?
-    pub(super) fn is_empty(&self) -> bool {
-        self.match_labels.is_empty() && self.match_expressions.is_empty()
-    }
-
-    /// Does it select an object with these labels? An operator that is not known selects nothing.
-    pub(super) fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
-        let equal = |(key, value): (&String, &String)| labels.get(key) == Some(value);
-        self.match_labels.iter().all(equal)
-            && self.match_expressions.iter().all(|one| one.matches(labels))
-    }
-}
-
-impl Requirement {
-    fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
-        let value = labels.get(&self.key);
-        let listed = value.is_some_and(|value| self.values.contains(value));
-        match self.operator.as_str() {
-            "In" => listed,
-            "NotIn" => !listed,
-            "Exists" => value.is_some(),
-            "DoesNotExist" => value.is_none(),
-            _ => false,
-        }
-    }
-}
 
 /// A condition in a status: of all kinds the union of the fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -355,7 +299,7 @@ impl Orphans {
         cluster: &Cluster,
         resource: ResourceId,
         namespace: &str,
-        selector: &Selector,
+        selector: &LabelSelector,
     ) -> Vec<Key> {
         let first = Key::new(resource, namespace, "");
         let keys = self.0.range(first..);
@@ -379,7 +323,7 @@ pub(super) fn claim(
     cluster: &mut Cluster,
     owner: &Object,
     resource: ResourceId,
-    selector: &Selector,
+    selector: &LabelSelector,
     orphans: &Orphans,
     fits: impl Fn(&Object) -> bool,
 ) -> Vec<Arc<Object>> {
@@ -446,35 +390,6 @@ mod tests {
         assert_eq!(hash(&one), hash(&two));
         assert_ne!(hash(&one), template_hash(&bare_template(&one), 1));
         assert_eq!(hash(&one).len(), 10);
-    }
-
-    #[test]
-    fn expressions_select_as_kubernetes_says() {
-        let selector = |operator, values: &[&str]| {
-            let one =
-                json!({"matchExpressions": [{"key": "k", "operator": operator, "values": values}]});
-            serde_json::from_value::<Selector>(one).unwrap()
-        };
-        let with = BTreeMap::from([("k".to_owned(), "v".to_owned())]);
-        let without = BTreeMap::new();
-        for (operator, values, first, second) in [
-            ("In", &["v"][..], true, false),
-            ("NotIn", &["v"], false, true),
-            ("Exists", &[], true, false),
-            ("DoesNotExist", &[], false, true),
-            ("Near", &["v"], false, false),
-        ] {
-            assert_eq!(
-                selector(operator, values).matches(&with),
-                first,
-                "{operator}"
-            );
-            assert_eq!(
-                selector(operator, values).matches(&without),
-                second,
-                "{operator}"
-            );
-        }
     }
 
     #[test]

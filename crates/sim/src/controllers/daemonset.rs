@@ -6,7 +6,7 @@ mod place;
 
 use super::Controller;
 use super::common::{
-    BackOff, Condition, IntOrPercent, Orphans, Selector, claim, count, is_zero, more_than_status,
+    BackOff, Condition, IntOrPercent, Orphans, claim, count, is_zero, more_than_status,
 };
 use super::events;
 use super::placement::{Node, Wishes};
@@ -15,6 +15,7 @@ use super::revisions;
 use crate::cluster::{Cluster, Todo};
 use crate::object::{Key, Object};
 use crate::resources::ids;
+use crate::selector::LabelSelector;
 use crate::store::{Change, ChangeKind, Store};
 use place::Fit;
 use serde::{Deserialize, Serialize};
@@ -38,7 +39,7 @@ pub(super) struct DaemonSets {
 #[serde(rename_all = "camelCase")]
 struct Spec {
     #[serde(default)]
-    selector: Selector,
+    selector: LabelSelector,
     #[serde(default)]
     template: Value,
     #[serde(default)]
@@ -111,7 +112,7 @@ impl Controller for DaemonSets {
             self.back_off.forget(key);
             return None;
         };
-        if spec.selector.is_empty() {
+        if spec.selector.is_everything() {
             let why = "This daemon set is selecting all pods. A non-empty selector is required.";
             events::warning(cluster, COMPONENT, &object, "SelectingAll", why);
             return None;

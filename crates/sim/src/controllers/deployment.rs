@@ -9,7 +9,7 @@ mod sets;
 
 use super::Controller;
 use super::common::{
-    BackOff, Condition, IntOrPercent, Orphans, Selector, claim, condition, controller_key, is_zero,
+    BackOff, Condition, IntOrPercent, Orphans, claim, condition, controller_key, is_zero,
     set_condition, template_digest,
 };
 use super::events;
@@ -17,6 +17,7 @@ use super::pods;
 use crate::cluster::{Cluster, Todo};
 use crate::object::{Key, Object};
 use crate::resources::ids;
+use crate::selector::LabelSelector;
 use crate::store::{Change, ChangeKind, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -43,7 +44,7 @@ struct Spec {
     #[serde(default = "one")]
     replicas: i64,
     #[serde(default)]
-    selector: Selector,
+    selector: LabelSelector,
     #[serde(default)]
     strategy: Strategy,
     #[serde(default)]
@@ -194,7 +195,7 @@ impl Controller for Deployments {
             self.back_off.forget(key);
             return None;
         };
-        if spec.selector.is_empty() {
+        if spec.selector.is_everything() {
             let why = "This deployment is selecting all pods. A non-empty selector is required.";
             events::warning(cluster, COMPONENT, &object, "SelectingAll", why);
             return None;

@@ -3,12 +3,13 @@
 //! Rules: `pkg/controller/disruption` of Kubernetes 1.36.
 
 use super::Controller;
-use super::common::{Condition, IntOrPercent, Selector, condition, count, more_than_status, until};
+use super::common::{Condition, IntOrPercent, condition, count, more_than_status, until};
 use super::events;
 use super::pods::{self, Pod};
 use crate::cluster::{Cluster, Todo, later};
 use crate::object::{Key, Object};
 use crate::resources::{ResourceId, ids};
+use crate::selector::LabelSelector;
 use crate::store::{Change, ChangeKind, Store};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,7 @@ const EVICTION_COUNTS: Duration = Duration::from_mins(2);
 #[derive(Debug, Default)]
 pub(super) struct Disruption {
     /// Whom the budgets select: an index of what the store has.
-    selectors: BTreeMap<Key, Selector>,
+    selectors: BTreeMap<Key, LabelSelector>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -30,7 +31,7 @@ pub(super) struct Disruption {
 struct Spec {
     min_available: Option<IntOrPercent>,
     max_unavailable: Option<IntOrPercent>,
-    selector: Option<Selector>,
+    selector: Option<LabelSelector>,
 }
 
 /// `policy/v1` `PodDisruptionBudgetStatus`.
@@ -126,7 +127,7 @@ impl Controller for Disruption {
 }
 
 impl Disruption {
-    fn of(&self, namespace: &str) -> impl Iterator<Item = (&Key, &Selector)> {
+    fn of(&self, namespace: &str) -> impl Iterator<Item = (&Key, &LabelSelector)> {
         let first = Key::new(ids::POD_DISRUPTION_BUDGETS, namespace, "");
         let namespace = namespace.to_owned();
         self.selectors

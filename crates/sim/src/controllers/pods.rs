@@ -1,11 +1,12 @@
 //! What controllers need to know of a pod, and how they make and end one.
 
-use super::common::{self, Orphans, Selector, controller_key};
+use super::common::{self, Orphans, controller_key};
 use super::events;
 use crate::cluster::{Cluster, Todo};
 use crate::object::{Key, Meta, Object, Raw};
 use crate::registry::{DeleteOptions, Preconditions};
 use crate::resources::{ResourceId, ids};
+use crate::selector::LabelSelector;
 use crate::status::Status;
 use crate::store::{Change, ChangeKind, Store};
 use jiff::{SignedDuration, Timestamp};
@@ -216,7 +217,7 @@ pub(super) fn controlled_by(cluster: &Cluster, uid: &str) -> Vec<Pod> {
 }
 
 /// The pods of a namespace that a selector selects.
-pub(super) fn selected(cluster: &Cluster, namespace: &str, selector: &Selector) -> Vec<Pod> {
+pub(super) fn selected(cluster: &Cluster, namespace: &str, selector: &LabelSelector) -> Vec<Pod> {
     let all = cluster.store.list(ids::PODS, Some(namespace));
     all.filter(|object| selector.matches(&object.meta.labels))
         .map(Pod::of)

@@ -4,13 +4,14 @@
 
 use super::Controller;
 use super::common::{
-    self, BackOff, Condition, Orphans, Selector, claim, condition, count, is_zero,
-    more_than_status, remove_condition, set_condition, template_digest,
+    self, BackOff, Condition, Orphans, claim, condition, count, is_zero, more_than_status,
+    remove_condition, set_condition, template_digest,
 };
 use super::pods::{self, Pod, Template};
 use crate::cluster::{Cluster, Todo};
 use crate::object::{Key, Object};
 use crate::resources::ids;
+use crate::selector::LabelSelector;
 use crate::status::Status as Refusal;
 use crate::store::{Change, Store};
 use jiff::Timestamp;
@@ -40,7 +41,7 @@ pub(super) struct Spec {
     #[serde(default)]
     pub(super) min_ready_seconds: i64,
     #[serde(default)]
-    selector: Selector,
+    selector: LabelSelector,
     #[serde(default)]
     template: Template,
     /// Of the template.
@@ -281,7 +282,7 @@ fn magnitude(at: Timestamp, now: Timestamp) -> Option<u32> {
 }
 
 fn status(set: &Object, spec: &Spec, active: &[Pod], now: Timestamp) -> Status {
-    let full = Selector::of((*spec.template.metadata.labels).clone());
+    let full = LabelSelector::from_labels(&spec.template.metadata.labels);
     let number =
         |wanted: &dyn Fn(&Pod) -> bool| count(active.iter().filter(|pod| wanted(pod)).count());
     Status {

@@ -7,14 +7,13 @@
 mod identity;
 
 use super::Controller;
-use super::common::{
-    BackOff, Condition, Orphans, Selector, claim, count, is_zero, more_than_status,
-};
+use super::common::{BackOff, Condition, Orphans, claim, count, is_zero, more_than_status};
 use super::pods::{self, Pod};
 use super::revisions::{self, Revision};
 use crate::cluster::{Cluster, Todo};
 use crate::object::{Key, Object};
 use crate::resources::ids;
+use crate::selector::LabelSelector;
 use crate::store::{Change, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -52,7 +51,7 @@ struct Spec {
     #[serde(default)]
     volume_claim_templates: Vec<Value>,
     #[serde(default)]
-    selector: Selector,
+    selector: LabelSelector,
     #[serde(default)]
     template: Value,
 }

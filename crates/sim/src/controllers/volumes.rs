@@ -6,13 +6,13 @@
 mod bind;
 
 use super::Controller;
-use super::common::Selector;
 use super::events;
 use crate::cluster::{Cluster, Todo};
 use crate::object::{Key, Object};
 use crate::quantity::Quantity;
 use crate::registry::DeleteOptions;
 use crate::resources::ids;
+use crate::selector::LabelSelector;
 use crate::store::{Change, ChangeKind, Store};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ struct ClaimSpec {
     volume_name: String,
     access_modes: Vec<String>,
     resources: Resources,
-    selector: Option<Selector>,
+    selector: Option<LabelSelector>,
     volume_mode: Option<String>,
 }
 

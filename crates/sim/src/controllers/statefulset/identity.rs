@@ -8,6 +8,7 @@ use crate::object::{Key, Object};
 use crate::registry::DeleteOptions;
 use crate::resources::ids;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// The number of a pod of this set, by its name.
 pub(super) fn ordinal(set: &str, pod: &str) -> Option<i64> {
@@ -127,6 +128,7 @@ impl Look<'_> {
     fn claims(&self, ordinal: i64) -> Vec<(String, Object)> {
         let row = self.cluster.resources.get(ids::PERSISTENT_VOLUME_CLAIMS);
         let meta = &self.object.meta;
+        let labels = match_labels(&self.object);
         let one = |template: &Value| {
             let template = Object::from_value(template.clone()).ok()?;
             let volume = template.meta.name.to_string();
@@ -134,10 +136,7 @@ impl Look<'_> {
             let mut claim = Object::new(row, &meta.namespace, &name);
             claim.meta.labels = template.meta.labels.clone();
             claim.meta.annotations = template.meta.annotations.clone();
-            claim
-                .meta
-                .labels
-                .extend(self.spec.selector.labels().clone());
+            claim.meta.labels.extend(labels.clone());
             if let Some(spec) = template.fields.get("spec") {
                 claim.fields.insert("spec", spec.clone());
             }
@@ -188,6 +187,14 @@ impl Look<'_> {
         }
         Ok(())
     }
+}
+
+/// `spec.selector.matchLabels`, which each claim gets (`getPersistentVolumeClaims`).
+fn match_labels(set: &Object) -> BTreeMap<String, String> {
+    let spec: Value = set.spec();
+    let labels = spec.pointer("/selector/matchLabels").cloned();
+    let labels = labels.and_then(|labels| serde_json::from_value(labels).ok());
+    labels.unwrap_or_default()
 }
 
 #[cfg(test)]
