@@ -205,7 +205,7 @@ fn scaled(room: &Room) -> Result<()> {
 fn follow(
     watch: &mut Stream,
     list: &Value,
-    holds: impl Fn(&BTreeMap<String, Value>) -> Result<()>,
+    mut holds: impl FnMut(&BTreeMap<String, Value>) -> Result<()>,
     done: impl Fn(&BTreeMap<String, Value>) -> bool,
 ) -> Result<()> {
     let name = |object: &Value| text(&object["metadata"]["name"]);
@@ -222,6 +222,25 @@ fn follow(
         holds(&there)?;
     }
     Ok(())
+}
+
+/// Is it ready, and not about to end?
+fn ready(pod: &Value) -> bool {
+    condition(pod, "Ready")["status"] == "True" && stays(pod)
+}
+
+fn stays(pod: &Value) -> bool {
+    pod["metadata"].get("deletionTimestamp").is_none()
+}
+
+/// How many pods have been ready and stay. A kubelet may take back for a moment that a pod that has
+/// just started is ready, when the controller has already gone by it.
+fn serving(pods: &BTreeMap<String, Value>, were_ready: &mut BTreeSet<String>) -> usize {
+    let now = pods.iter().filter(|(_, pod)| ready(pod));
+    were_ready.extend(now.map(|(name, _)| name.clone()));
+    let all = pods.iter();
+    all.filter(|(name, pod)| stays(pod) && were_ready.contains(*name))
+        .count()
 }
 
 /// What the Deployment controller keeps (`rolling.go`): the ReplicaSets together never want more
@@ -242,16 +261,13 @@ fn limits(room: &Room) -> Result<()> {
         };
         let (mut of_pods, mut of_sets) = (watch("pods", &pods)?, watch("replicasets", &sets)?);
         room.strategic("deployments/it", &image("img.test/app:2"))?;
-        let ready = |pod: &Value| {
-            condition(pod, "Ready")["status"] == "True"
-                && pod["metadata"].get("deletionTimestamp").is_none()
-        };
+        let mut were_ready = BTreeSet::new();
         let is_new = |pod: &Value| pod["spec"]["containers"][0]["image"] == "img.test/app:2";
         follow(
             &mut of_pods,
             &pods,
             |pods| {
-                let found = pods.values().filter(|pod| ready(pod)).count();
+                let found = serving(pods, &mut were_ready);
                 ensure!(found >= least, "{found} pods are ready, fewer than {least}");
                 Ok(())
             },
