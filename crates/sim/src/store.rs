@@ -92,7 +92,7 @@ impl Store {
             resource: first.resource,
             namespace: namespace.map(Into::into),
             keys: self.order.range(first..),
-            found: &self.objects,
+            by_key: &self.objects,
         }
     }
 
@@ -266,7 +266,7 @@ pub struct Objects<'store> {
     resource: ResourceId,
     namespace: Option<Arc<str>>,
     keys: std::collections::btree_set::Range<'store, Key>,
-    found: &'store ByName<Key, Arc<Object>>,
+    by_key: &'store ByName<Key, Arc<Object>>,
 }
 
 impl<'store> Iterator for Objects<'store> {
@@ -279,7 +279,7 @@ impl<'store> Iterator for Objects<'store> {
                 .namespace
                 .as_ref()
                 .is_none_or(|namespace| key.namespace == *namespace);
-        wanted.then(|| self.found.get(key)).flatten()
+        wanted.then(|| self.by_key.get(key)).flatten()
     }
 }
 

@@ -120,8 +120,8 @@ fn ask(target: &Target, group: &str, check: &Check) -> Found {
     let seconds = start.elapsed().as_secs_f64();
     let failure = result.err().map(|error| format!("{error:#}"));
     let word = if failure.is_some() { "FAILED" } else { "ok" };
-    let why = failure.iter().map(|why| format!(": {why}"));
-    let why: String = why.collect();
+    let why = failure.as_ref().map(|why| format!(": {why}"));
+    let why = why.unwrap_or_default();
     eprintln!("{word:6} {seconds:5.1} s  {group}: {}{why}", check.name);
     Found {
         group: group.to_owned(),

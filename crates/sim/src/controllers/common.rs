@@ -1,4 +1,4 @@
-//! What several controllers need: selectors, conditions, parts of a number, templates.
+//! What several controllers need: conditions, parts of a number, templates.
 
 use crate::admission::{self, For};
 use crate::cluster::Cluster;

@@ -128,7 +128,6 @@ impl Look<'_> {
     fn claims(&self, ordinal: i64) -> Vec<(String, Object)> {
         let row = self.cluster.resources.get(ids::PERSISTENT_VOLUME_CLAIMS);
         let meta = &self.object.meta;
-        let labels = match_labels(&self.object);
         let one = |template: &Value| {
             let template = Object::from_value(template.clone()).ok()?;
             let volume = template.meta.name.to_string();
@@ -136,7 +135,7 @@ impl Look<'_> {
             let mut claim = Object::new(row, &meta.namespace, &name);
             claim.meta.labels = template.meta.labels.clone();
             claim.meta.annotations = template.meta.annotations.clone();
-            claim.meta.labels.extend(labels.clone());
+            claim.meta.labels.extend(match_labels(&self.object));
             if let Some(spec) = template.fields.get("spec") {
                 claim.fields.insert("spec", spec.clone());
             }
