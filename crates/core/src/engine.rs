@@ -66,6 +66,9 @@ pub struct Running {
     rehearsing: Vec<StepId>,
     /// Incidents whose next step waits for the answers to those that are out.
     queued: BTreeSet<IncidentId>,
+    /// Since when the diagnosis of an incident has been too unsure to act on.
+    #[serde(default)]
+    unsure: BTreeMap<IncidentId, Timestamp>,
     timers: Timers,
     next_look: u64,
     stopping: bool,

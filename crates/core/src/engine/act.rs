@@ -51,6 +51,10 @@ impl Turn<'_> {
             );
             return;
         }
+        if self.is_unripe(id, &diagnosis) {
+            self.retry(id);
+            return;
+        }
         let reason = match runbook::choose(&self.engine.library, &diagnosis, hint.as_deref()) {
             Choice::Runbook(runbook) => {
                 let chosen = runbook.id.clone();
@@ -104,6 +108,7 @@ impl Turn<'_> {
                     &format!("{chosen} has no further step, and the fault is still there"),
                 );
             }
+            Next::Later { reason } => self.replan(id, &reason),
             Next::Person { reason } => self.ask(id, snapshot, &reason),
         }
     }

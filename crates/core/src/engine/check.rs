@@ -114,6 +114,13 @@ impl Turn<'_> {
             .as_ref()
             .is_some_and(|s| s.action == Action::Cordon);
         let is_late = incident.verify_until.is_none_or(|until| now >= until);
+        if let Some(diagnosis) = &diagnosis
+            && !is_late
+            && self.is_unripe(id, diagnosis)
+        {
+            self.retry(id);
+            return;
+        }
         if let (Some(runbook), Some(diagnosis)) = (runbook, diagnosis)
             && let Some(Next::Step(step)) = self.next_step(id, &runbook, snapshot, &diagnosis)
             && self.step_phase(id, Event::NextStep)

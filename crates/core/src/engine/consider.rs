@@ -2,7 +2,7 @@
 
 use super::limits;
 use super::turn::{Turn, later};
-use crate::diagnose::{self, Diagnosis, FaultClass, Health};
+use crate::diagnose::{self, Confidence, Diagnosis, FaultClass, Health};
 use crate::ids::IncidentId;
 use crate::incident::{Event, Outcome, Phase};
 use crate::record::EntryKind;
@@ -24,6 +24,7 @@ impl Turn<'_> {
         if diagnosis.is_some() && phase != Phase::Verifying && !is_blind(snapshot) {
             self.sees(id);
         }
+        self.weigh(id, snapshot, diagnosis.as_ref());
         let Some(incident) = self.engine.open.get(id) else {
             return;
         };
@@ -53,14 +54,41 @@ impl Turn<'_> {
         let Some(incident) = self.engine.open.get(id) else {
             return;
         };
-        let percent = i32::try_from(self.engine.policy.persistence_percent).unwrap_or(i32::MAX);
-        let least = diagnosis.persistence.saturating_mul(percent) / 100;
-        let ripe = later(incident.opened_at.min(diagnosis.since), least);
+        let ripe = later(
+            incident.opened_at.min(diagnosis.since),
+            self.persistence(&diagnosis),
+        );
         if self.now < ripe {
             self.engine.run.timers.wake(id, ripe);
         } else if !self.engine.run.stopping && self.step_phase(id, Event::Persisted) {
             self.prepare(id, snapshot, diagnosis);
         }
+    }
+
+    /// How long a fault must last before a plan is made for it.
+    fn persistence(&self, diagnosis: &Diagnosis) -> SignedDuration {
+        let percent = i32::try_from(self.engine.policy.persistence_percent).unwrap_or(i32::MAX);
+        diagnosis.persistence.saturating_mul(percent) / 100
+    }
+
+    /// Notes since when the diagnosis has been too unsure to act on. Only a fresh look, which reads
+    /// logs too, can say that it no longer is.
+    fn weigh(&mut self, id: &IncidentId, snapshot: &Snapshot, diagnosis: Option<&Diagnosis>) {
+        let over = Confidence(self.engine.policy.confidence_over);
+        let unsure = &mut self.engine.run.unsure;
+        if diagnosis.is_some_and(|diagnosis| diagnosis.confidence <= over) {
+            unsure.entry(id.clone()).or_insert(self.now);
+        } else if snapshot.fresh {
+            unsure.remove(id);
+        }
+    }
+
+    /// Whether the diagnosis is too unsure to act on, and has not been for as long as such a one has
+    /// to last. However old the fault is, what speaks of it may be on its way: Events follow the
+    /// status, after a start and after a write too. Nobody is asked for that.
+    pub(super) fn is_unripe(&self, id: &IncidentId, diagnosis: &Diagnosis) -> bool {
+        let since = self.engine.run.unsure.get(id);
+        since.is_some_and(|since| self.now < later(*since, self.persistence(diagnosis)))
     }
 
     pub(super) fn unhealthy(&mut self, id: &IncidentId) {

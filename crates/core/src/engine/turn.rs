@@ -184,6 +184,7 @@ impl<'e> Turn<'e> {
         }
         self.record(Some(id), EntryKind::Final, why, outcome);
         self.engine.run.prepared.remove(id);
+        self.engine.run.unsure.remove(id);
         self.engine.run.timers.forget(id);
         for looks in &mut self.engine.run.looked_at {
             looks.remove(id);

@@ -72,6 +72,11 @@ pub enum Next {
     /// All writes that the runbook has for this fault are done: what is left is to see whether they
     /// helped.
     Done,
+    /// It cannot be told yet, and soon can: look again.
+    Later {
+        /// What is waited for.
+        reason: String,
+    },
     /// A person has to decide.
     Person {
         /// Why.
@@ -167,6 +172,12 @@ impl Walk {
             Proposal::Pass(reason) => {
                 self.pass(def, done, reason);
                 None
+            }
+            Proposal::Later(reason) => {
+                self.pass(def, done, reason.clone());
+                Some(Next::Later {
+                    reason: format!("{}: {reason}", def.name),
+                })
             }
             Proposal::Person(reason) => {
                 self.pass(def, done, reason.clone());

@@ -224,7 +224,7 @@ impl Scene {
     pub(super) fn step(&self) -> Step {
         match self.advance().next {
             Next::Step(step) => *step,
-            other @ (Next::Done | Next::Person { .. }) => panic!("{other:?}"),
+            other @ (Next::Done | Next::Later { .. } | Next::Person { .. }) => panic!("{other:?}"),
         }
     }
 
@@ -234,6 +234,7 @@ impl Scene {
             Next::Step(step) if step.asks.is_empty() => step.describe(),
             Next::Step(step) => format!("{} asks: {}", step.describe(), step.asks.join("; ")),
             Next::Done => "done".to_owned(),
+            Next::Later { reason } => format!("later: {reason}"),
             Next::Person { reason } => format!("person: {reason}"),
         }
     }

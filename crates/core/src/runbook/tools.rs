@@ -68,6 +68,8 @@ pub(super) enum Proposal {
     Step(Box<Step>),
     /// Nothing to do for this tool here: a later step may have something better.
     Pass(String),
+    /// It cannot be told yet, and soon can: the plan is made again, and no later step is tried.
+    Later(String),
     /// A person has to decide: no later step is tried.
     Person(String),
 }

@@ -37,10 +37,12 @@ fn roll_back(
     workload: &Arc<Workload>,
 ) -> Result<Proposal, String> {
     let all = revisions(cx.snapshot, workload);
-    let now = current(workload, &all).ok_or_else(|| {
+    let Some(now) = current(workload, &all) else {
         let name = workload.reference();
-        format!("the controller has not caught up with {name}: its current revision is unknown")
-    })?;
+        return Ok(Proposal::Later(format!(
+            "the controller has not caught up with {name}: its current revision is unknown"
+        )));
+    };
     let older = all.iter().filter(|revision| revision.number < now.number);
     let good = older
         .filter(|revision| revision.digest.is_none() || revision.digest != now.digest)
@@ -373,12 +375,16 @@ mod tests {
     }
 
     #[test]
-    fn a_controller_that_has_not_caught_up_is_waited_for_by_a_person() {
+    fn a_controller_that_has_not_caught_up_is_waited_for() {
         let behind = cart().edit_workload(|w| {
             w.metadata.generation = 5;
             w.status.observed_generation = 4;
         });
-        assert!(scene(behind).says().contains("has not caught up"));
+        let says = scene(behind).says();
+        assert!(
+            says.starts_with("later: ") && says.contains("has not caught up"),
+            "{says}"
+        );
     }
 
     #[test]
