@@ -17,7 +17,8 @@ use anyhow::Result;
 
 use crate::agent;
 use crate::check::Tally;
-use crate::lab::{Lab, Progress};
+use crate::faults::PATIENCE;
+use crate::lab::{Lab, Progress, until};
 
 /// One story.
 pub struct Story {
@@ -66,12 +67,26 @@ pub fn run_all(part: &str, long: bool, tally: &mut Tally) -> Result<()> {
                 continue;
             }
             progress.say(story.name);
-            let result = (story.play)(&lab);
+            let result = await_the_end_of_earlier_stages(&lab).and_then(|()| (story.play)(&lab));
             tally.count(story.name, result);
         }
     });
     lab.down(&progress)?;
     played
+}
+
+/// An agent looks after whatever is broken: also what an earlier story broke, as long as its namespace
+/// is not gone.
+fn await_the_end_of_earlier_stages(lab: &Lab) -> Result<()> {
+    let ending = "jsonpath={.items[?(@.status.phase==\"Terminating\")].metadata.name}";
+    until("the end of earlier stages", PATIENCE, || {
+        let names = lab.kubectl(&["get", "namespaces", "-o", ending])?;
+        Ok(if names.trim().is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{names} still ending"))
+        })
+    })
 }
 
 /// A tag that makes the names of one story new.

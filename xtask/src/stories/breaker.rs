@@ -57,22 +57,7 @@ fn workloads(stage: &mut Stage<'_>, tag: &str) -> Result<Vec<String>> {
         stage.name.clone_from(name);
         stage.roll_out(&stage.deployment(&["serve"], ""))?;
     }
-    await_the_end_of_earlier_stages(stage.lab)?;
     Ok(names)
-}
-
-/// The agent repairs whatever is broken, and the breaker counts all of it: also what an earlier story
-/// broke, as long as its namespace is not gone.
-fn await_the_end_of_earlier_stages(lab: &Lab) -> Result<()> {
-    let ending = "jsonpath={.items[?(@.status.phase==\"Terminating\")].metadata.name}";
-    until("the end of earlier stages", PATIENCE, || {
-        let names = lab.kubectl(&["get", "namespaces", "-o", ending])?;
-        Ok(if names.trim().is_empty() {
-            Ok(())
-        } else {
-            Err(format!("{names} still ending"))
-        })
-    })
 }
 
 /// Breaks every workload; why each of them waits for a person, after time enough for one more try.

@@ -104,14 +104,8 @@ pub struct PodSpec {
     pub volumes: Vec<Volume>,
     /// `Always`, `OnFailure` or `Never`.
     pub restart_policy: String,
-    /// Node selector.
-    pub node_selector: Map<String, String>,
-    /// Image pull secrets by name.
-    pub image_pull_secrets: Vec<LocalName>,
     /// Scheduling gates: an operator holds the pod back.
     pub scheduling_gates: Vec<LocalName>,
-    /// Tolerations.
-    pub tolerations: Vec<Toleration>,
 }
 
 impl PodSpec {
@@ -143,20 +137,6 @@ impl PodSpec {
         });
         from_env.chain(from_volumes).collect()
     }
-}
-
-/// A toleration.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Toleration {
-    /// Taint key; empty with `Exists` tolerates all.
-    pub key: String,
-    /// `Equal` (default) or `Exists`.
-    pub operator: String,
-    /// Taint value.
-    pub value: String,
-    /// Effect; empty matches all.
-    pub effect: String,
 }
 
 /// Something named in the same namespace.
@@ -301,7 +281,7 @@ pub struct PodStatus {
     pub reason: String,
     /// Message for people.
     pub message: String,
-    /// Conditions.
+    /// Conditions, only the few in [`KEPT_CONDITIONS`] in the picture that watches keep.
     pub conditions: Vec<Condition>,
     /// Status of the containers.
     pub container_statuses: Vec<ContainerStatus>,
@@ -310,6 +290,9 @@ pub struct PodStatus {
     /// When the kubelet accepted the pod.
     pub start_time: Option<Timestamp>,
 }
+
+/// Conditions of a pod that some rule reads; a healthy pod has three others, which repeat these.
+pub const KEPT_CONDITIONS: &[&str] = &["PodScheduled", "Ready"];
 
 /// A condition of a pod or workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -63,10 +63,6 @@ pub struct WorkloadSpec {
     pub update_strategy: Strategy,
     /// `OrderedReady` or `Parallel` (StatefulSet).
     pub pod_management_policy: String,
-    /// Seconds after which a rollout without progress is failed.
-    pub progress_deadline_seconds: Option<i64>,
-    /// Seconds a pod must be ready to count as available.
-    pub min_ready_seconds: i64,
 }
 
 /// A label selector.

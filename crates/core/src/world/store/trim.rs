@@ -4,7 +4,7 @@
 //! a log) is redacted.
 
 use crate::redact;
-use crate::world::pod::PodStatus;
+use crate::world::pod::{Condition, KEPT_CONDITIONS, PodStatus};
 use crate::world::{
     ConfigMapMeta, Container, ControllerRevision, EndpointSlice, Event, HorizontalPodAutoscaler,
     Meta, NamespaceObject, Node, Object, Pod, PodDisruptionBudget, PodSpec, Service, Workload,
@@ -38,7 +38,6 @@ fn trim_spec(spec: &mut PodSpec) {
         projected.sources.shrink_to_fit();
     }
     spec.volumes.shrink_to_fit();
-    spec.tolerations.shrink_to_fit();
 }
 
 fn trim_container(container: &mut Container) {
@@ -59,6 +58,8 @@ fn redact(text: &mut String) {
 
 fn trim_status(status: &mut PodStatus) {
     redact(&mut status.message);
+    let kept = |condition: &Condition| KEPT_CONDITIONS.contains(&condition.kind.as_str());
+    status.conditions.retain(kept);
     for condition in &mut status.conditions {
         redact(&mut condition.message);
     }
@@ -205,6 +206,20 @@ mod tests {
         let volumes: Vec<_> = pod.spec.volumes.iter().map(|v| v.name.as_str()).collect();
         assert_eq!(volumes, ["cache", "api"]);
         assert_eq!(pod.metadata.managed_fields, []);
+    }
+
+    #[test]
+    fn conditions_that_no_rule_reads_are_dropped() {
+        let conditions = [
+            "PodReadyToStartContainers",
+            "Initialized",
+            "Ready",
+            "PodScheduled",
+        ];
+        let conditions = conditions.map(|kind| json!({"type": kind, "status": "True"}));
+        let pod = pod(&json!({}), &json!({ "conditions": conditions }));
+        let kept: Vec<_> = pod.status.conditions.iter().map(|c| &*c.kind).collect();
+        assert_eq!(kept, ["Ready", "PodScheduled"]);
     }
 
     #[test]
