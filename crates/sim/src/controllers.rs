@@ -19,8 +19,6 @@ mod revisions;
 mod statefulset;
 mod volumes;
 
-pub(crate) use pods::node_of;
-
 use crate::cluster::{Cluster, Todo};
 use crate::events::Expiry;
 use crate::kubelet::Kubelets;

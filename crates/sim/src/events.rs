@@ -3,16 +3,19 @@
 
 mod correlate;
 mod expiry;
+mod saying;
 
 pub use expiry::Expiry;
 
 use crate::cluster::Cluster;
-use crate::object::{Key, Object, Raw};
+use crate::object::{self, Fields, Key, Object};
 use crate::resources::ids;
-use correlate::{Correlated, Heard};
+use correlate::Heard;
 use jiff::Timestamp;
+use saying::{How, Saying};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,38 +37,49 @@ pub enum EventType {
 }
 
 /// Who says it (`core/v1 EventSource`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Source<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
     /// `kubelet`, `deployment-controller`, ...
-    pub component: &'a str,
+    pub component: Cow<'static, str>,
     /// The node's name; empty for a controller.
-    #[serde(skip_serializing_if = "str::is_empty")]
-    pub host: &'a str,
+    pub host: Arc<str>,
 }
 
-impl<'a> Source<'a> {
+impl Source {
     /// A controller, which says no host.
-    pub fn controller(component: &'a str) -> Self {
+    pub fn controller(component: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            component,
-            host: "",
+            component: component.into(),
+            host: Arc::default(),
         }
     }
 
     /// The kubelet of a node.
-    pub fn kubelet(host: &'a str) -> Self {
+    pub fn kubelet(host: &Arc<str>) -> Self {
         Self {
-            component: "kubelet",
-            host,
+            component: "kubelet".into(),
+            host: Arc::clone(host),
         }
     }
 }
 
 /// What an Event is about (`core/v1 ObjectReference`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reference {
+    /// The object, shared by all that is said about it.
+    #[serde(flatten)]
+    pub object: Arc<Referred>,
+    /// The part of it, such as `spec.containers{main}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field_path: Option<Arc<str>>,
+}
+
+/// The object that a [`Reference`] is to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "the fields of core/v1 ObjectReference")]
-pub struct Reference {
+pub struct Referred {
     #[serde(skip_serializing_if = "str::is_empty")]
     pub kind: Arc<str>,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -76,51 +90,61 @@ pub struct Reference {
     pub uid: Arc<str>,
     #[serde(skip_serializing_if = "str::is_empty")]
     pub api_version: Arc<str>,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub resource_version: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub field_path: String,
+    /// 0 means none.
+    #[serde(
+        serialize_with = "object::revision::serialize",
+        skip_serializing_if = "object::is_zero"
+    )]
+    pub resource_version: u64,
+}
+
+impl From<Referred> for Reference {
+    fn from(object: Referred) -> Self {
+        Self {
+            object: Arc::new(object),
+            field_path: None,
+        }
+    }
 }
 
 impl Reference {
     /// The object as it is now.
     pub fn of(object: &Object) -> Self {
-        Self {
+        Self::from(Referred {
             kind: Arc::clone(&object.kind),
             namespace: Arc::clone(&object.meta.namespace),
             name: Arc::clone(&object.meta.name),
             uid: Arc::clone(&object.meta.uid),
             api_version: Arc::clone(&object.api_version),
-            resource_version: object.meta.resource_version.to_string(),
-            field_path: String::new(),
-        }
+            resource_version: object.meta.resource_version,
+        })
     }
 
     /// A node, as its kubelet refers to it: with its name for the uid (`kubelet.go`, `nodeRef`).
-    pub fn node(name: &str) -> Self {
-        Self {
+    pub fn node(name: &Arc<str>) -> Self {
+        Self::from(Referred {
             kind: "Node".into(),
-            name: name.into(),
-            uid: name.into(),
+            name: Arc::clone(name),
+            uid: Arc::clone(name),
             api_version: "v1".into(),
-            ..Self::default()
-        }
+            ..Referred::default()
+        })
     }
 
-    /// A part of the object, such as `spec.containers{main}`.
+    /// A part of the object.
     #[must_use]
-    pub fn at(&self, field_path: String) -> Self {
+    pub fn at(&self, field_path: &str) -> Self {
         Self {
-            field_path,
-            ..self.clone()
+            object: Arc::clone(&self.object),
+            field_path: Some(field_path.into()),
         }
     }
 
     fn event_key(&self, name: Arc<str>) -> Key {
-        let namespace = if self.namespace.is_empty() {
+        let namespace = if self.object.namespace.is_empty() {
             "default".into()
         } else {
-            Arc::clone(&self.namespace)
+            Arc::clone(&self.object.namespace)
         };
         Key {
             resource: ids::EVENTS,
@@ -163,7 +187,7 @@ impl Recorder {
     fn name(&mut self, about: &Reference, now: Timestamp) -> Arc<str> {
         self.sequence = self.sequence.wrapping_add(1);
         let nanos = now.as_nanosecond().saturating_add(self.sequence.into());
-        format!("{}.{nanos:x}", about.name).into()
+        format!("{}.{nanos:x}", about.object.name).into()
     }
 }
 
@@ -173,20 +197,21 @@ impl Cluster {
     /// about an object at once and one more every five minutes.
     pub fn event(
         &mut self,
-        source: Source<'_>,
+        source: Source,
         about: &Reference,
         kind: EventType,
-        reason: &str,
+        reason: impl Into<Cow<'static, str>>,
         message: &str,
     ) {
         let now = self.now();
         let recorder = &mut self.recorder;
         let fresh = recorder.name(about, now);
+        let reason = reason.into();
         let heard = correlate::Said {
-            source,
+            source: &source,
             about,
             kind,
-            reason,
+            reason: &reason,
             message,
         };
         let Some(result) = recorder.heard.correlate(&heard, now, fresh) else {
@@ -202,8 +227,17 @@ impl Cluster {
             });
             return;
         }
-        let fields = core_fields(&heard, &result, now);
-        self.write_event(&key, fields);
+        let saying = Saying {
+            source,
+            about: about.clone(),
+            kind,
+            reason,
+            message: result.message.into(),
+            first: result.first,
+            last: now,
+            how: How::Counted(result.count),
+        };
+        self.write_event(&key, saying);
     }
 
     /// Says an Event as the scheduler does, with the recorder of events.k8s.io: a time in
@@ -211,17 +245,17 @@ impl Cluster {
     /// (What a series counted since its last write is written every half hour, not at its end.)
     pub fn event_series(
         &mut self,
-        controller: &str,
+        controller: &'static str,
         about: &Reference,
         kind: EventType,
-        action_and_reason: (&str, &str),
+        action_and_reason: (&'static str, &'static str),
         message: &str,
     ) {
         let now = self.now();
         let (action, reason) = action_and_reason;
         let id = format!(
             "{controller}/{kind:?}/{action}/{reason}/{}/{}/{}",
-            about.uid, about.name, about.resource_version
+            about.object.uid, about.object.name, about.object.resource_version
         );
         let recorder = &mut self.recorder;
         if let Some(series) = recorder.series.get_mut(&id)
@@ -246,63 +280,30 @@ impl Cluster {
             written: now,
         };
         recorder.series.insert(id, series);
-        let instance = format!("{controller}-control-plane");
-        self.write_event(
-            &key,
-            [
-                ("involvedObject", Raw::of(about)),
-                ("reason", Raw::of(&reason)),
-                ("message", Raw::of(&message)),
-                ("source", Raw::of(&json!({}))),
-                ("firstTimestamp", Raw::of(&Value::Null)),
-                ("lastTimestamp", Raw::of(&Value::Null)),
-                ("type", Raw::of(&kind)),
-                ("eventTime", Raw::of(&micros(now))),
-                ("action", Raw::of(&action)),
-                ("reportingComponent", Raw::of(&controller)),
-                ("reportingInstance", Raw::of(&instance)),
-            ],
-        );
+        let saying = Saying {
+            source: Source::controller(controller),
+            about: about.clone(),
+            kind,
+            reason: reason.into(),
+            message: message.into(),
+            first: now,
+            last: now,
+            how: How::Action(action),
+        };
+        self.write_event(&key, saying);
     }
 
-    fn write_event<const N: usize>(&mut self, key: &Key, fields: [(&str, Option<Raw>); N]) {
-        let row = self.resources.get(ids::EVENTS);
-        let mut event = Object::new(row, "", "");
+    /// Writes a new Event. There is nothing to be filled in but what identifies it.
+    fn write_event(&mut self, key: &Key, saying: Saying) {
+        let mut event = Object::new(self.resources.get(ids::EVENTS), "", "");
         event.meta.namespace = Arc::clone(&key.namespace);
         event.meta.name = Arc::clone(&key.name);
-        let fields = fields.into_iter();
-        event.fields = fields
-            .filter_map(|(name, raw)| Some((name, raw?)))
-            .collect();
+        event.fields = Fields::whole(saying);
         // A recorder that cannot write drops the event, too.
-        drop(self.create(ids::EVENTS, event));
+        if self.prepare(ids::EVENTS, &mut event).is_ok() {
+            self.store.put(ids::EVENTS, event);
+        }
     }
-}
-
-fn core_fields(
-    said: &correlate::Said<'_>,
-    result: &Correlated,
-    now: Timestamp,
-) -> [(&'static str, Option<Raw>); 11] {
-    let last = Raw::of(&seconds(now));
-    let first = if result.first == now {
-        last.clone()
-    } else {
-        Raw::of(&seconds(result.first))
-    };
-    [
-        ("involvedObject", Raw::of(said.about)),
-        ("reason", Raw::of(&said.reason)),
-        ("message", Raw::of(&result.message)),
-        ("source", Raw::of(&said.source)),
-        ("firstTimestamp", first),
-        ("lastTimestamp", last),
-        ("count", Raw::of(&result.count)),
-        ("type", Raw::of(&said.kind)),
-        ("eventTime", Raw::of(&Value::Null)),
-        ("reportingComponent", Raw::of(&said.source.component)),
-        ("reportingInstance", Raw::of(&said.source.host)),
-    ]
 }
 
 /// `metav1.Time`: whole seconds.
@@ -323,25 +324,26 @@ pub(crate) fn passed(from: Timestamp, to: Timestamp) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
 
     fn cluster() -> Cluster {
         Cluster::new(1, "2026-01-01T00:00:00Z".parse().unwrap())
     }
 
     fn pod() -> Reference {
-        Reference {
+        let pod = Referred {
             kind: "Pod".into(),
             namespace: "shop".into(),
             name: "cart".into(),
             uid: "u".into(),
             api_version: "v1".into(),
-            resource_version: "7".to_owned(),
-            field_path: "spec.containers{main}".to_owned(),
-        }
+            resource_version: 7,
+        };
+        Reference::from(pod).at("spec.containers{main}")
     }
 
     fn say(cluster: &mut Cluster, message: &str) {
-        let node = Source::kubelet("n1");
+        let node = Source::kubelet(&"n1".into());
         cluster.event(node, &pod(), EventType::Warning, "BackOff", message);
     }
 
@@ -421,7 +423,10 @@ mod tests {
         say(&about);
         say(&about);
         say(&about);
-        about.resource_version = "8".to_owned();
+        about.object = Arc::new(Referred {
+            resource_version: 8,
+            ..Referred::clone(&about.object)
+        });
         say(&about);
         let events = all(&cluster);
         assert_eq!(events.len(), 2);

@@ -97,10 +97,10 @@ impl Cluster {
             self.machines.nodes.remove(name);
         })?;
         self.add_lease(&created);
-        let about = Reference::node(name);
-        let source = Source::kubelet(name);
+        let about = Reference::node(&created.meta.name);
+        let source = Source::kubelet(&created.meta.name);
         self.event(
-            source,
+            source.clone(),
             &about,
             EventType::Normal,
             "Starting",

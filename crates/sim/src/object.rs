@@ -1,13 +1,15 @@
 //! An object as the store keeps it: metadata that is understood, and every other top-level field as
-//! the JSON text that it is sent as.
+//! the JSON text that it was sent as, or as the value that a component inside has written.
 //!
-//! So a change of the status copies no spec, a list is put together without serializing, and ten
-//! thousand pods take kilobytes each, not tens of them.
+//! So a change of the status copies no spec, nothing is read that was never text, and ten thousand
+//! pods take kilobytes each, not tens of them.
 
 mod fields;
+mod raw;
 mod shared;
 
 pub use fields::Fields;
+pub use raw::Raw;
 pub use shared::{Empty, Shared};
 
 use crate::resources::{Resource, ResourceId};
@@ -15,7 +17,6 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -128,30 +129,6 @@ impl Meta {
     }
 }
 
-/// JSON text that is kept as it is. Two are equal when their text is.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Raw(pub Arc<RawValue>);
-
-impl PartialEq for Raw {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.0.get() == other.0.get()
-    }
-}
-
-impl Raw {
-    /// The text of a value. `None` only for a value that JSON cannot express.
-    pub fn of(value: &impl Serialize) -> Option<Self> {
-        let raw = serde_json::value::to_raw_value(value).ok()?;
-        Some(Self(Arc::from(raw)))
-    }
-
-    /// The text.
-    pub fn text(&self) -> &str {
-        self.0.get()
-    }
-}
-
 /// One object. Cheap to clone: what is big is shared.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object {
@@ -237,7 +214,7 @@ impl Object {
     pub(crate) fn fields_to_value(&self) -> Value {
         let all = self.fields.iter();
         all.filter_map(|(name, raw)| {
-            let value: Value = serde_json::from_str(raw.text()).ok()?;
+            let value: Value = serde_json::from_str(&raw.text()).ok()?;
             Some((name.to_owned(), value))
         })
         .collect()
@@ -269,24 +246,18 @@ impl Object {
     fn write_rest(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"\"metadata\":");
         append(out, &self.meta);
-        for (name, raw) in self.fields.iter() {
-            out.push(b',');
-            append(out, name);
-            out.push(b':');
-            out.extend_from_slice(raw.text().as_bytes());
-        }
+        self.fields.write(out);
         out.push(b'}');
     }
 
     /// About how many bytes its JSON text has.
     pub fn len_hint(&self) -> usize {
-        let fields: usize = self.fields.values().map(|raw| raw.text().len()).sum();
-        fields.saturating_add(700)
+        self.fields.len_hint().saturating_add(700)
     }
 
     /// One top-level field, read as `T`. `None` where it is absent or of another shape.
     pub fn field<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
-        serde_json::from_str(self.fields.get(name)?.text()).ok()
+        serde_json::from_str(&self.fields.get(name)?.text()).ok()
     }
 
     /// `spec`, read as `T`, or its default.
@@ -334,7 +305,7 @@ impl Object {
     /// Sets a top-level field; a null removes it.
     pub fn set(&mut self, name: &str, value: &impl Serialize) {
         match Raw::of(value) {
-            Some(raw) if raw.text() != "null" => {
+            Some(raw) if *raw.text() != *"null" => {
                 self.fields.insert(name, raw);
             }
             _ => {
@@ -372,7 +343,7 @@ fn append<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
-fn is_zero(number: &u64) -> bool {
+pub(crate) fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
@@ -385,11 +356,11 @@ where
 }
 
 /// A resourceVersion is a string on the wire.
-mod revision {
+pub(crate) mod revision {
     use serde::{Deserialize, Deserializer, Serializer};
 
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
-    pub(super) fn serialize<S: Serializer>(number: &u64, out: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(number: &u64, out: S) -> Result<S::Ok, S::Error> {
         out.collect_str(number)
     }
 

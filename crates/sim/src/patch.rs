@@ -225,12 +225,12 @@ fn changed_fields(
     let (mut before, mut after) = (Map::new(), Map::new());
     for (name, raw) in old_fields.iter().filter(|(name, _)| wanted(name)) {
         if new.fields.get(name) != Some(raw) {
-            before.insert(name.to_owned(), read(raw.text()));
+            before.insert(name.to_owned(), read(&raw.text()));
         }
     }
     for (name, raw) in new.fields.iter().filter(|(name, _)| wanted(name)) {
         if old_fields.get(name) != Some(raw) {
-            after.insert(name.to_owned(), read(raw.text()));
+            after.insert(name.to_owned(), read(&raw.text()));
         }
     }
     if writer.subresource != "status" {
@@ -392,7 +392,7 @@ mod tests {
     fn owners(object: &Object) -> Vec<(String, String, Value)> {
         let each = object.meta.managed_fields.iter();
         each.map(|one| {
-            let fields = serde_json::from_str(one.fields_v1.as_ref().unwrap().text()).unwrap();
+            let fields = serde_json::from_str(&one.fields_v1.as_ref().unwrap().text()).unwrap();
             (one.manager.clone(), one.operation.clone(), fields)
         })
         .collect()

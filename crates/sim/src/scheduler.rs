@@ -12,7 +12,7 @@ mod terms;
 mod volumes;
 
 use crate::cluster::{Cluster, Todo, later};
-use crate::controllers::{Controller, node_of};
+use crate::controllers::Controller;
 use crate::events::{EventType, Reference, passed, seconds};
 use crate::object::{Key, Object, Raw};
 use crate::resources::ids;
@@ -269,8 +269,13 @@ impl Scheduler {
     }
 }
 
+/// The node a pod is on; empty when it is on none.
+pub(crate) fn node_of(pod: &Object) -> Arc<str> {
+    Arc::clone(&Spec::of(pod).node_name)
+}
+
 fn is_over(pod: &Object) -> bool {
-    let status = pod.fields.get("status").map_or("", Raw::text);
+    let status = pod.fields.get("status").map_or("".into(), Raw::text);
     status.contains("\"phase\":\"Succeeded\"") || status.contains("\"phase\":\"Failed\"")
 }
 
@@ -383,8 +388,8 @@ impl Cluster {
         let condition = json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null});
         let status = with_condition(&old, condition, self.now());
         let mut pod = Object::clone(&old);
-        let text = old.fields.get("spec").map_or("{}", Raw::text);
-        let placed = with_node(text, node);
+        let text = old.fields.get("spec").map_or("{}".into(), Raw::text);
+        let placed = with_node(&text, node);
         let placed =
             placed.ok_or_else(|| Status::new(Reason::InternalError, "spec is no object"))?;
         pod.fields.insert("spec", placed);
@@ -410,7 +415,7 @@ fn with_node(spec: &str, node: &str) -> Option<Raw> {
         ","
     };
     let text = format!("{{\"nodeName\":{name}{comma}{rest}");
-    Some(Raw(Arc::from(RawValue::from_string(text).ok()?)))
+    Some(RawValue::from_string(text).ok()?.into())
 }
 
 #[cfg(test)]

@@ -197,17 +197,12 @@ impl Store {
         self.compacted = self.compacted.max(revision.min(self.revision));
     }
 
-    /// Of a new object one of the same kind and owner, made from the same template; or its neighbour
-    /// in the order of names, such as another Event about the same object.
+    /// Of a new object one of the same kind and owner, made from the same template.
     fn sibling(&self, key: &Key, new: &Object) -> Option<Arc<Object>> {
         if self.objects.contains_key(key) {
             return None;
         }
-        let Some(owner) = new.meta.owner_references.first() else {
-            let other = self.order.range(..key).next_back()?;
-            let near = (other.resource == key.resource).then_some(other)?;
-            return self.objects.get(near).cloned();
-        };
+        let owner = new.meta.owner_references.first()?;
         let mut others = self.owned_by(&owner.uid);
         others.find(|one| one.kind == new.kind).cloned()
     }
@@ -319,21 +314,6 @@ mod tests {
         store.compact(1);
         assert!(store.changes_since(0).is_err());
         assert_eq!(store.changes_since(1).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn what_neighbours_have_alike_is_kept_once() {
-        let mut store = Store::default();
-        for name in ["one.1", "one.2"] {
-            let mut event = Object::new(Resources::default().get(ids::EVENTS), "a", name);
-            event.set("involvedObject", &"one");
-            store.put(ids::EVENTS, event);
-        }
-        let text = |name| {
-            let event = store.get(&Key::new(ids::EVENTS, "a", name)).unwrap();
-            event.fields.get("involvedObject").unwrap().text().as_ptr()
-        };
-        assert_eq!(text("one.1"), text("one.2"));
     }
 
     #[test]

@@ -79,6 +79,7 @@ fn content(resource: ResourceId, object: &Object, errors: &mut Errors) {
 /// Quantities are read when a body is decoded: a bad one is a 400, not a 422.
 fn quantities(row: &Resource, object: &Object) -> Result<(), Status> {
     let suspect = object.fields.values().any(|raw| {
+        let text = raw.text();
         [
             "requests\"",
             "limits\"",
@@ -88,7 +89,7 @@ fn quantities(row: &Resource, object: &Object) -> Result<(), Status> {
             "\"min\"",
         ]
         .iter()
-        .any(|word| raw.text().contains(word))
+        .any(|word| text.contains(word))
     });
     if !suspect || row.custom {
         return Ok(());

@@ -195,11 +195,11 @@ impl Look<'_> {
             );
         }
         for pod in owned {
-            let node = if pod.facts.node.is_empty() {
+            let node = if pod.node.is_empty() {
                 let wishes: Wishes = pod.object.spec();
                 wishes.only_node().unwrap_or("").to_owned()
             } else {
-                pod.facts.node.clone()
+                pod.node.to_string()
             };
             // The pods of a node that is gone are the pod garbage collector's.
             if let Some(place) = self.nodes.get_mut(&node) {
@@ -284,7 +284,7 @@ impl Look<'_> {
     }
 
     fn tell_ended(&mut self, pod: &Pod) {
-        let (meta, node) = (&pod.object.meta, &pod.facts.node);
+        let (meta, node) = (&pod.object.meta, &pod.node);
         let which = format!("daemon pod {}/{} on node {node}", meta.namespace, meta.name);
         match pod.facts.phase.as_str() {
             "Failed" => {

@@ -111,7 +111,7 @@ struct Status {
 impl Spec {
     /// A Deployment's, read once for all who ask.
     fn of(deployment: &Object) -> Option<Arc<Self>> {
-        deployment.fields.read_field("spec", |text| {
+        deployment.fields.get("spec")?.read_once(|text| {
             let mut spec: Self = serde_json::from_str(text).ok()?;
             spec.digest = template_digest(text);
             Some(spec)

@@ -10,6 +10,7 @@ use super::pods::{self, Facts};
 use crate::cluster::{Cluster, Todo};
 use crate::object::{Key, Object};
 use crate::resources::ids;
+use crate::scheduler::node_of;
 use crate::store::{Change, ChangeKind, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -61,6 +62,7 @@ struct Port {
 #[derive(Clone, Debug)]
 struct Endpoint {
     pod: Arc<Object>,
+    node: Arc<str>,
     facts: Arc<Facts>,
     ready: bool,
     serving: bool,
@@ -162,6 +164,7 @@ fn behind(cluster: &Cluster, service: &Object, spec: &Spec) -> Vec<Endpoint> {
             ready: spec.publish_not_ready_addresses || (serving && !terminating),
             serving,
             terminating,
+            node: node_of(pod),
             facts,
             pod: Arc::clone(pod),
         });

@@ -3,13 +3,14 @@
 use crate::cluster::Cluster;
 use crate::events::{EventType, Reference, Source};
 use crate::object::Object;
+use std::borrow::Cow;
 
 /// Something went as it should.
 pub(super) fn normal(
     cluster: &mut Cluster,
-    component: &str,
+    component: impl Into<Cow<'static, str>>,
     about: &Object,
-    reason: &str,
+    reason: impl Into<Cow<'static, str>>,
     message: &str,
 ) {
     let (source, about) = (Source::controller(component), Reference::of(about));
@@ -19,9 +20,9 @@ pub(super) fn normal(
 /// Something is wrong.
 pub(super) fn warning(
     cluster: &mut Cluster,
-    component: &str,
+    component: impl Into<Cow<'static, str>>,
     about: &Object,
-    reason: &str,
+    reason: impl Into<Cow<'static, str>>,
     message: &str,
 ) {
     let (source, about) = (Source::controller(component), Reference::of(about));

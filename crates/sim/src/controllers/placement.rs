@@ -82,7 +82,8 @@ pub(super) fn taints(node: &Object) -> Vec<Taint> {
         taints: Vec<Taint>,
     }
     let read = |text: &str| serde_json::from_str(text).ok();
-    let spec: Option<Arc<Spec>> = node.fields.read_field("spec", read);
+    let spec = node.fields.get("spec");
+    let spec: Option<Arc<Spec>> = spec.and_then(|spec| spec.read_once(read));
     spec.map(|spec| spec.taints.clone()).unwrap_or_default()
 }
 

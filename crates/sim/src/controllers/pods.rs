@@ -6,6 +6,7 @@ use crate::cluster::{Cluster, Todo};
 use crate::object::{Key, Meta, Object, Raw};
 use crate::registry::{DeleteOptions, Preconditions};
 use crate::resources::{ResourceId, ids};
+use crate::scheduler::node_of;
 use crate::selector::LabelSelector;
 use crate::status::Status;
 use crate::store::{Change, ChangeKind, Store};
@@ -20,15 +21,15 @@ use std::time::Duration;
 pub(super) struct Pod {
     /// All of it.
     pub(super) object: Arc<Object>,
-    /// The few facts of its spec and status.
+    /// Where it runs; empty when nowhere.
+    pub(super) node: Arc<str>,
+    /// The few facts of its status.
     pub(super) facts: Arc<Facts>,
 }
 
-/// What of a pod a controller decides on.
+/// What of a pod's status a controller decides on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Facts {
-    /// Where it runs; empty when nowhere.
-    pub(super) node: String,
     /// `Pending`, `Running`, `Succeeded`, `Failed` or `Unknown`.
     pub(super) phase: String,
     /// Since when it is ready; `None` when it is not. (A ready one without a time is ready since
@@ -38,12 +39,6 @@ pub(super) struct Facts {
     pub(super) restarts: u32,
     /// Its address.
     pub(super) ip: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Spec {
-    node_name: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -73,13 +68,14 @@ struct ContainerStatus {
 impl Facts {
     /// Reads them, once for all who ask.
     pub(super) fn of(object: &Object) -> Arc<Self> {
-        let read = || Some(Self::read(object));
-        object.fields.read_once(read).unwrap_or_default()
+        let read = |text: &str| Some(Self::from(serde_json::from_str::<PodStatus>(text).ok()?));
+        let status = object.fields.get("status");
+        status.and_then(|it| it.read_once(read)).unwrap_or_default()
     }
+}
 
-    fn read(object: &Object) -> Self {
-        let spec: Spec = object.spec();
-        let status: PodStatus = object.status();
+impl From<PodStatus> for Facts {
+    fn from(status: PodStatus) -> Self {
         let ready = status
             .conditions
             .into_iter()
@@ -90,23 +86,19 @@ impl Facts {
             .iter()
             .map(|one| one.restart_count);
         Self {
-            node: spec.node_name,
             phase: status.phase,
             ready_since: ready.map(|one| one.last_transition_time.unwrap_or_default()),
             restarts: restarts.max().unwrap_or(0),
             ip: status.pod_ip,
         }
     }
+}
 
+impl Facts {
     /// Has it come to its end?
     pub(super) fn finished(&self) -> bool {
         self.phase == "Succeeded" || self.phase == "Failed"
     }
-}
-
-/// The node a pod is on; empty when it is on none.
-pub(crate) fn node_of(object: &Object) -> String {
-    Facts::of(object).node.clone()
 }
 
 impl Pod {
@@ -114,6 +106,7 @@ impl Pod {
     pub(super) fn of(object: &Arc<Object>) -> Self {
         Self {
             object: Arc::clone(object),
+            node: node_of(object),
             facts: Facts::of(object),
         }
     }
@@ -173,7 +166,8 @@ pub(super) fn matters(change: &Change) -> bool {
         return true;
     }
     let same = |name| old.fields.get(name) == new.fields.get(name);
-    (!same("status") || !same("spec")) && Facts::of(old) != Facts::of(new)
+    (!same("spec") && node_of(old) != node_of(new))
+        || (!same("status") && Facts::of(old) != Facts::of(new))
 }
 
 /// What a controller of pods does when it hears of one: its owner is looked at when the pod matters
@@ -261,7 +255,7 @@ impl Template {
 /// Creates a pod for its owner, and tells in an event how that went.
 pub(super) fn create(
     cluster: &mut Cluster,
-    component: &str,
+    component: &'static str,
     owner: &Object,
     pod: Object,
 ) -> Result<Arc<Object>, Status> {
@@ -272,7 +266,7 @@ pub(super) fn create(
 /// Creates a pod for its owner from its draft, and tells in an event how that went.
 pub(super) fn place(
     cluster: &mut Cluster,
-    component: &str,
+    component: &'static str,
     owner: &Object,
     draft: Result<Object, Status>,
 ) -> Result<Arc<Object>, Status> {
@@ -293,7 +287,12 @@ pub(super) fn place(
 }
 
 /// Deletes a pod for its owner, and tells so in an event. False when it could not.
-pub(super) fn delete(cluster: &mut Cluster, component: &str, owner: &Object, pod: &Pod) -> bool {
+pub(super) fn delete(
+    cluster: &mut Cluster,
+    component: &'static str,
+    owner: &Object,
+    pod: &Pod,
+) -> bool {
     let options = DeleteOptions {
         preconditions: Some(Preconditions {
             uid: Some(pod.object.meta.uid.to_string()),

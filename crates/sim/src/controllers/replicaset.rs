@@ -52,7 +52,7 @@ pub(super) struct Spec {
 impl Spec {
     /// A ReplicaSet's, read once for all who ask.
     pub(super) fn of(set: &Object) -> Option<Arc<Self>> {
-        set.fields.read_field("spec", |text| {
+        set.fields.get("spec")?.read_once(|text| {
             let mut spec: Self = serde_json::from_str(text).ok()?;
             spec.digest = template_digest(text);
             Some(spec)
@@ -209,7 +209,7 @@ fn to_delete(cluster: &Cluster, set: &Object, active: &[Pod], number: usize) -> 
 }
 
 /// How many active pods of the same Deployment (or of this ReplicaSet) are on each node.
-fn crowd(cluster: &Cluster, set: &Object) -> BTreeMap<String, usize> {
+fn crowd(cluster: &Cluster, set: &Object) -> BTreeMap<Arc<str>, usize> {
     let related: Vec<_> = match set.meta.controller() {
         Some(owner) => {
             let sets = cluster.store.owned_by(&owner.uid);
@@ -224,7 +224,7 @@ fn crowd(cluster: &Cluster, set: &Object) -> BTreeMap<String, usize> {
             .into_iter()
             .filter(Pod::active)
         {
-            let number: &mut usize = crowd.entry(pod.facts.node.clone()).or_default();
+            let number: &mut usize = crowd.entry(pod.node.clone()).or_default();
             *number = number.saturating_add(1);
         }
     }
@@ -235,7 +235,7 @@ fn crowd(cluster: &Cluster, set: &Object) -> BTreeMap<String, usize> {
 fn first_to_go(
     one: &Pod,
     other: &Pod,
-    crowd: &BTreeMap<String, usize>,
+    crowd: &BTreeMap<Arc<str>, usize>,
     now: Timestamp,
 ) -> Ordering {
     let phase = |pod: &Pod| match pod.facts.phase.as_str() {
@@ -251,7 +251,7 @@ fn first_to_go(
             .get("controller.kubernetes.io/pod-deletion-cost");
         text.and_then(|text| text.parse::<i64>().ok()).unwrap_or(0)
     };
-    let crowd = |pod: &Pod| crowd.get(&pod.facts.node).copied().unwrap_or(0);
+    let crowd = |pod: &Pod| crowd.get(&pod.node).copied().unwrap_or(0);
     let uid = || one.object.meta.uid.cmp(&other.object.meta.uid);
     // Times count by their order of magnitude, so that it is not always the same node's pods.
     let age = |one: Option<Timestamp>, other: Option<Timestamp>| match (one, other) {
@@ -260,7 +260,7 @@ fn first_to_go(
             .then_with(uid),
         _ => Ordering::Equal,
     };
-    let placed = |pod: &Pod| !pod.facts.node.is_empty();
+    let placed = |pod: &Pod| !pod.node.is_empty();
     placed(one)
         .cmp(&placed(other))
         .then_with(|| phase(one).cmp(&phase(other)))

@@ -315,7 +315,7 @@ fn consumed(cluster: &Cluster, key: &Key, claim: &Object) -> bool {
     claim.meta.annotations.contains_key(SELECTED_NODE)
         || users(cluster, key)
             .iter()
-            .any(|pod| !super::pods::node_of(pod).is_empty())
+            .any(|pod| !crate::scheduler::node_of(pod).is_empty())
 }
 
 /// Deletes a volume.

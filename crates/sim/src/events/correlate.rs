@@ -21,7 +21,7 @@ const FORGET_AFTER: Duration = Duration::from_mins(125);
 
 /// What a component says.
 pub(super) struct Said<'a> {
-    pub(super) source: Source<'a>,
+    pub(super) source: &'a Source,
     pub(super) about: &'a Reference,
     pub(super) kind: EventType,
     pub(super) reason: &'a str,
@@ -86,10 +86,10 @@ impl Heard {
         now: Timestamp,
         fresh_name: Arc<str>,
     ) -> Option<Correlated> {
-        let about = said.about;
+        let about = &said.about.object;
         let id = Digest::of(&(
             (&about.uid, &about.kind, &about.namespace, &about.name),
-            (said.source.component, said.source.host),
+            (&said.source.component, &said.source.host),
             said.kind,
         ));
         let one = self.0.entry(id).or_insert_with(|| FromOne {
@@ -149,7 +149,7 @@ impl FromOne {
             let message = format!("(combined from similar events): {}", said.message);
             (Digest::of(&said.reason), message)
         } else {
-            let path = said.about.field_path.as_str();
+            let path = said.about.field_path.as_deref().unwrap_or_default();
             let what = Digest::of(&(said.reason, path, said.message));
             (what, said.message.to_owned())
         };

@@ -71,7 +71,13 @@ impl Sync<'_> {
     }
 
     /// Says an Event about a container.
-    pub(super) fn say(&mut self, index: usize, kind: EventType, reason: &str, message: &str) {
+    pub(super) fn say(
+        &mut self,
+        index: usize,
+        kind: EventType,
+        reason: &'static str,
+        message: &str,
+    ) {
         let Some(container) = self.spec.all().nth(index) else {
             return;
         };
@@ -83,7 +89,7 @@ impl Sync<'_> {
         let about = self
             .pod
             .reference
-            .at(format!("spec.{list}{{{}}}", container.name));
+            .at(&format!("spec.{list}{{{}}}", container.name));
         let node = Arc::clone(&self.pod.node);
         self.cluster
             .event(Source::kubelet(&node), &about, kind, reason, message);

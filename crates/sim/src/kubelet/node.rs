@@ -120,13 +120,19 @@ pub(crate) fn say(
     cluster: &mut Cluster,
     name: &str,
     kind: EventType,
-    reason: &str,
+    reason: &'static str,
     message: Option<&str>,
 ) {
     let status = format!("Node {name} status is now: {reason}");
-    let about = Reference::node(name);
+    let name = Arc::from(name);
     let message = message.unwrap_or(&status);
-    cluster.event(Source::kubelet(name), &about, kind, reason, message);
+    cluster.event(
+        Source::kubelet(&name),
+        &Reference::node(&name),
+        kind,
+        reason,
+        message,
+    );
 }
 
 /// Writes the conditions when one has changed or a heartbeat is due. When the last one was written.

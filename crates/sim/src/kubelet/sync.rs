@@ -7,6 +7,7 @@ use crate::cluster::{Cluster, later};
 use crate::events::{EventType, Source};
 use crate::registry::{DeleteOptions, Preconditions};
 use jiff::Timestamp;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,7 +67,7 @@ impl<'a> Sync<'a> {
 
     fn admit(&mut self) {
         if let Some((reason, message)) = super::admit::refuses(self.cluster, self.pod) {
-            self.event(EventType::Warning, &reason, &message);
+            self.event(EventType::Warning, reason.clone(), &message);
             self.pod.fate = Some((reason, format!("Pod was rejected: {message}")));
             self.pod.stage = Stage::Over;
             self.pod.report(self.cluster);
@@ -260,7 +261,12 @@ impl<'a> Sync<'a> {
     }
 
     /// Says an Event about the pod.
-    pub(super) fn event(&mut self, kind: EventType, reason: &str, message: &str) {
+    pub(super) fn event(
+        &mut self,
+        kind: EventType,
+        reason: impl Into<Cow<'static, str>>,
+        message: &str,
+    ) {
         let node = Arc::clone(&self.pod.node);
         let source = Source::kubelet(&node);
         self.cluster

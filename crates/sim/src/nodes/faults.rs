@@ -23,8 +23,9 @@ impl Cluster {
         let pods = machine.pods.clone();
         self.nudge(Self::node_key(node));
         if works {
-            let about = Reference::node(node);
-            let source = Source::kubelet(node);
+            let name = node.into();
+            let about = Reference::node(&name);
+            let source = Source::kubelet(&name);
             self.event(
                 source,
                 &about,

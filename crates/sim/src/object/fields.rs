@@ -1,8 +1,10 @@
 //! The top-level fields of an object besides its metadata.
 
 use super::Raw;
-use std::any::Any;
+use super::raw::Written;
+use serde::Serialize;
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
@@ -57,63 +59,81 @@ impl Deref for Name {
 
 /// Fields by name, in the order of their names: a handful, for which a list is smaller than a map
 /// and is copied in one piece.
-#[derive(Clone, Debug, Default)]
-pub struct Fields {
-    list: Box<[(Name, Raw)]>,
-    /// What was read from the texts; most objects are never asked.
-    read: OnceLock<Box<Reads>>,
+type List = Box<[(Name, Raw)]>;
+
+/// The fields of an object: a list of them, or one value that is written as all of them.
+#[derive(Clone, Debug)]
+pub struct Fields(Kept);
+
+#[derive(Clone, Debug)]
+enum Kept {
+    List(List),
+    Whole(Arc<Whole<dyn Written>>),
 }
 
-/// What was read, for all who ask again.
-#[derive(Clone, Debug, Default)]
-struct Reads {
-    /// See [`Fields::read_once`].
-    all: Known,
-    /// See [`Fields::read_field`].
-    spec: Known,
-    status: Known,
+/// All fields as one value. It is written straight into what a client reads; whoever asks for one
+/// field by its name gets it from a list that is then made and kept.
+#[derive(Debug)]
+struct Whole<T: ?Sized> {
+    list: OnceLock<List>,
+    value: T,
 }
 
-impl Reads {
-    /// Of a field of its own.
-    fn of(&mut self, name: &str) -> Option<&mut Known> {
-        match name {
-            "spec" => Some(&mut self.spec),
-            "status" => Some(&mut self.status),
-            _ => None,
-        }
+impl Whole<dyn Written> {
+    fn text(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        self.value.write(&mut text);
+        text
+    }
+
+    fn list(&self) -> &List {
+        self.list.get_or_init(|| {
+            let all: BTreeMap<Box<str>, Raw> =
+                serde_json::from_slice(&self.text()).unwrap_or_default();
+            let all = all.into_iter();
+            all.map(|(name, raw)| (Name::of(&name), raw)).collect()
+        })
     }
 }
 
-/// What was read from one text or several.
-#[derive(Clone, Debug, Default)]
-struct Known(OnceLock<Arc<dyn Any + Send + Sync>>);
-
-impl Known {
-    /// One type is remembered; another one is read each time.
-    fn get<T: Send + Sync + 'static>(&self, read: impl FnOnce() -> Option<T>) -> Option<Arc<T>> {
-        if let Some(known) = self.0.get() {
-            let known = Arc::clone(known).downcast();
-            return known.ok().or_else(|| read().map(Arc::new));
-        }
-        let new = Arc::new(read()?);
-        // Who was faster has read the same.
-        self.0.set(Arc::clone(&new) as Arc<_>).ok();
-        Some(new)
+impl Default for Fields {
+    fn default() -> Self {
+        Self(Kept::List(List::default()))
     }
 }
 
 impl PartialEq for Fields {
     fn eq(&self, other: &Self) -> bool {
-        self.iter().eq(other.iter())
+        match (&self.0, &other.0) {
+            (Kept::Whole(one), Kept::Whole(other)) if Arc::ptr_eq(one, other) => true,
+            (Kept::Whole(one), Kept::Whole(other)) => {
+                let same = one.value.same(&other.value);
+                same.unwrap_or_else(|| one.text() == other.text())
+            }
+            _ => self.iter().eq(other.iter()),
+        }
     }
 }
 
 impl Fields {
+    /// All fields as one value: a struct with its fields in the order of their names, which JSON can
+    /// express.
+    pub fn whole(value: impl Serialize + PartialEq + Debug + Send + Sync + 'static) -> Self {
+        let list = OnceLock::new();
+        Self(Kept::Whole(Arc::new(Whole { list, value })))
+    }
+
+    fn list(&self) -> &List {
+        match &self.0 {
+            Kept::List(list) => list,
+            Kept::Whole(whole) => whole.list(),
+        }
+    }
+
     /// One of them.
     pub fn get(&self, name: &str) -> Option<&Raw> {
         let at = self.place(name).ok()?;
-        self.list.get(at).map(|(_, raw)| raw)
+        self.list().get(at).map(|(_, raw)| raw)
     }
 
     /// Is it there?
@@ -123,37 +143,40 @@ impl Fields {
 
     /// Sets one; gives what was there.
     pub fn insert(&mut self, name: &str, raw: Raw) -> Option<Raw> {
-        self.forget(name);
         match self.place(name) {
-            Ok(at) => {
-                let (_, old) = self.list.get_mut(at)?;
+            Ok(at) => self.change(|list| {
+                let (_, old) = list.get_mut(at)?;
                 Some(std::mem::replace(old, raw))
-            }
-            Err(at) => {
-                self.change(|list| list.insert(at, (Name::of(name), raw)));
+            }),
+            Err(at) => self.change(|list| {
+                list.insert(at, (Name::of(name), raw));
                 None
-            }
+            }),
         }
     }
 
     /// Takes one away.
     pub fn remove(&mut self, name: &str) -> Option<Raw> {
-        self.forget(name);
         let at = self.place(name).ok()?;
         let (_, raw) = self.change(|list| list.remove(at));
         Some(raw)
     }
 
+    /// Changes the list. What is changed is no longer one value.
     fn change<T>(&mut self, change: impl FnOnce(&mut Vec<(Name, Raw)>) -> T) -> T {
-        let mut list = std::mem::take(&mut self.list).into_vec();
+        let list = match std::mem::take(self).0 {
+            Kept::List(list) => list,
+            Kept::Whole(whole) => whole.list().clone(),
+        };
+        let mut list = list.into_vec();
         let result = change(&mut list);
-        self.list = list.into_boxed_slice();
+        self.0 = Kept::List(list.into_boxed_slice());
         result
     }
 
     /// All of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Raw)> {
-        self.list.iter().map(|(name, raw)| (&**name, raw))
+        self.list().iter().map(|(name, raw)| (&**name, raw))
     }
 
     /// Their names, in order.
@@ -166,63 +189,49 @@ impl Fields {
         self.iter().map(|(_, raw)| raw)
     }
 
-    /// What all who are interested in these fields read from them: read once, and again only when a
-    /// field has changed. One type is remembered; another one is read each time.
-    pub fn read_once<T: Send + Sync + 'static>(
-        &self,
-        read: impl FnOnce() -> Option<T>,
-    ) -> Option<Arc<T>> {
-        self.read.get_or_init(Box::default).all.get(read)
-    }
-
-    /// What is read from the text of `spec` or `status`: once for all states and objects that share
-    /// it. One type is remembered; another one, and any other field, is read each time. `None` when
-    /// there is no such field, or it cannot be read.
-    pub fn read_field<T: Send + Sync + 'static>(
-        &self,
-        name: &str,
-        read: impl FnOnce(&str) -> Option<T>,
-    ) -> Option<Arc<T>> {
-        let text = self.get(name)?.text();
-        let reads = self.read.get_or_init(Box::default);
-        match name {
-            "spec" => reads.spec.get(|| read(text)),
-            "status" => reads.status.get(|| read(text)),
-            _ => read(text).map(Arc::new),
+    /// Appends them as JSON, each with a comma before it.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        match &self.0 {
+            Kept::List(list) => {
+                for (name, raw) in list {
+                    out.push(b',');
+                    super::append(out, &**name);
+                    out.push(b':');
+                    raw.write(out);
+                }
+            }
+            Kept::Whole(whole) => {
+                let text = whole.text();
+                if let Some(inside) = text.get(1..text.len().saturating_sub(1)) {
+                    out.push(b',');
+                    out.extend_from_slice(inside);
+                }
+            }
         }
     }
 
-    /// Forgets what was read of a field that changes.
-    fn forget(&mut self, name: &str) {
-        if let Some(reads) = self.read.get_mut() {
-            reads.all = Known::default();
-            if let Some(known) = reads.of(name) {
-                *known = Known::default();
-            }
+    /// About how many bytes their text has.
+    pub(super) fn len_hint(&self) -> usize {
+        match &self.0 {
+            Kept::List(list) => list.iter().map(|(_, raw)| raw.len_hint()).sum(),
+            // An Event's.
+            Kept::Whole(_) => 700,
         }
     }
 
     /// Takes over from others what both have alike.
     pub(super) fn share(&mut self, others: &Self) {
-        for (name, raw) in &mut self.list {
-            let Some(other) = others.get(name).filter(|other| *other == raw) else {
-                continue;
-            };
-            *raw = other.clone();
-            let mut theirs = others.read.get().cloned();
-            let theirs = theirs.as_mut().and_then(|reads| reads.of(name));
-            if let Some(known) = theirs.filter(|known| known.0.get().is_some()) {
-                self.read.get_or_init(Box::default);
-                let own = self.read.get_mut().and_then(|reads| reads.of(name));
-                if let Some(own) = own {
-                    *own = std::mem::take(known);
+        if let Kept::List(list) = &mut self.0 {
+            for (name, raw) in list {
+                if let Some(other) = others.get(name).filter(|other| *other == raw) {
+                    *raw = other.clone();
                 }
             }
         }
     }
 
     fn place(&self, name: &str) -> Result<usize, usize> {
-        self.list.binary_search_by(|(one, _)| (**one).cmp(name))
+        self.list().binary_search_by(|(one, _)| (**one).cmp(name))
     }
 }
 
@@ -231,10 +240,7 @@ impl<'name> FromIterator<(&'name str, Raw)> for Fields {
     fn from_iter<I: IntoIterator<Item = (&'name str, Raw)>>(all: I) -> Self {
         let all: BTreeMap<&str, Raw> = all.into_iter().collect();
         let list = all.into_iter().map(|(name, raw)| (Name::of(name), raw));
-        Self {
-            list: list.collect(),
-            read: OnceLock::new(),
-        }
+        Self(Kept::List(list.collect()))
     }
 }
 
@@ -257,38 +263,34 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_holds_until_a_field_changes() {
+    fn one_value_is_all_fields_until_one_of_them_is_changed() {
+        #[derive(Debug, PartialEq, Serialize)]
+        struct Event {
+            count: u8,
+            own: Option<u8>,
+        }
         let raw = |number: u8| Raw::of(&number).unwrap();
-        let mut fields: Fields = [("spec", raw(1))].into_iter().collect();
-        let number = |fields: &Fields, of: u8| fields.read_once(|| Some(of)).map(|it| *it);
-        assert_eq!(fields.read_once(|| None::<u8>), None);
-        assert_eq!(number(&fields, 7), Some(7));
-        assert_eq!(number(&fields.clone(), 8), Some(7));
-        assert_eq!(
-            fields.read_once(|| Some("other")).as_deref(),
-            Some(&"other")
-        );
-        fields.insert("spec", raw(2));
-        assert_eq!(number(&fields, 8), Some(8));
-        fields.remove("spec");
-        assert_eq!(number(&fields, 9), Some(9));
-    }
-
-    #[test]
-    fn what_was_read_of_a_field_holds_until_that_field_changes() {
-        let raw = |number: u8| Raw::of(&number).unwrap();
-        let number =
-            |fields: &Fields, of: u8| fields.read_field("spec", |_| Some(of)).map(|it| *it);
-        let mut fields: Fields = [("spec", raw(1)), ("status", raw(1))].into_iter().collect();
-        assert_eq!(fields.read_field("data", |_| Some(1)), None);
-        assert_eq!(number(&fields, 7), Some(7));
-        fields.insert("status", raw(2));
-        assert_eq!(number(&fields, 8), Some(7));
-        let mut alike: Fields = [("spec", raw(1))].into_iter().collect();
-        alike.share(&fields);
-        assert_eq!(number(&alike, 8), Some(7));
-        fields.insert("spec", raw(2));
-        assert_eq!(number(&fields, 8), Some(8));
+        let text = |fields: &Fields| {
+            let mut text = Vec::new();
+            fields.write(&mut text);
+            String::from_utf8(text).unwrap()
+        };
+        let mut fields = Fields::whole(Event {
+            count: 1,
+            own: None,
+        });
+        assert_eq!(text(&fields), r#","count":1,"own":null"#);
+        assert_eq!(fields.get("count"), Some(&raw(1)));
+        let list: Fields = fields
+            .iter()
+            .map(|(name, raw)| (name, raw.clone()))
+            .collect();
+        assert_eq!(list, fields);
+        assert_eq!(text(&list), text(&fields));
+        assert_eq!(fields.insert("count", raw(2)), Some(raw(1)));
+        fields.insert("more", raw(3));
+        assert_eq!(text(&fields), r#","count":2,"more":3,"own":null"#);
+        assert_ne!(list, fields);
     }
 
     #[test]

@@ -78,8 +78,8 @@ impl Managers {
         Self(
             known
                 .map(|entry| {
-                    let text = entry.fields_v1.as_ref().map_or("{}", Raw::text);
-                    let mut fields: Owned = serde_json::from_str(text).unwrap_or_default();
+                    let text = entry.fields_v1.as_ref().map_or("{}".into(), Raw::text);
+                    let mut fields: Owned = serde_json::from_str(&text).unwrap_or_default();
                     fields.itself = false;
                     Manager {
                         entry: ManagedFields {

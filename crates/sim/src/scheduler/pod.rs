@@ -12,7 +12,7 @@ use std::sync::Arc;
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Spec {
-    pub(super) node_name: String,
+    pub(super) node_name: Arc<str>,
     pub(super) scheduler_name: String,
     pub(super) scheduling_gates: Vec<Value>,
     pub(super) node_selector: BTreeMap<String, String>,
@@ -178,7 +178,9 @@ impl Spec {
     /// A pod's, read once for all pods that have it alike.
     pub(super) fn of(pod: &Object) -> Arc<Self> {
         let read = |text: &str| serde_json::from_str(text).ok();
-        pod.fields.read_field("spec", read).unwrap_or_default()
+        let spec = pod.fields.get("spec");
+        spec.and_then(|spec| spec.read_once(read))
+            .unwrap_or_default()
     }
 
     /// The sum over what runs at once, or the largest init container (`resource.PodRequests`).

@@ -154,8 +154,8 @@ fn value_of(object: &Object, path: &str) -> String {
         return absent(path);
     };
     let found = match rest {
-        None => serde_json::from_str(raw.text()).ok(),
-        Some(name) => one_field(raw.text(), name),
+        None => serde_json::from_str(&raw.text()).ok(),
+        Some(name) => one_field(&raw.text(), name),
     };
     match found {
         Some(Value::String(text)) => text,

@@ -44,11 +44,14 @@ impl Set {
     fn of(object: &Arc<Object>) -> Option<(Self, [u8; 32])> {
         let spec = replicaset::Spec::of(object)?;
         let read = |text: &str| serde_json::from_str(text).ok();
+        let status = object.fields.get("status");
         let set = Self {
             object: Arc::clone(object),
             replicas: spec.replicas,
             min_ready_seconds: spec.min_ready_seconds,
-            status: object.fields.read_field("status", read).unwrap_or_default(),
+            status: status
+                .and_then(|status| status.read_once(read))
+                .unwrap_or_default(),
         };
         Some((set, spec.digest))
     }

@@ -70,7 +70,7 @@ fn contents(endpoints: &[Endpoint]) -> Vec<Content> {
                 "terminating": endpoint.terminating,
             },
             "targetRef": target(endpoint),
-            "nodeName": endpoint.facts.node,
+            "nodeName": endpoint.node,
         });
         groups.entry(&endpoint.ports).or_default().push(one);
     }
@@ -128,7 +128,7 @@ pub(super) fn endpoints(
         let side = if endpoint.ready { ready } else { not_ready };
         side.push(json!({
             "ip": endpoint.facts.ip,
-            "nodeName": endpoint.facts.node,
+            "nodeName": endpoint.node,
             "targetRef": target(endpoint),
         }));
     }

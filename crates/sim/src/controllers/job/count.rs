@@ -175,7 +175,7 @@ impl Look<'_> {
             );
         } else {
             self.declare(status, "Failed", verdict);
-            let (reason, message) = (&verdict.reason, &verdict.message);
+            let (reason, message) = (verdict.reason.clone(), &verdict.message);
             events::warning(self.cluster, COMPONENT, &self.object, reason, message);
         }
     }

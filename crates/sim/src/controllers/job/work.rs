@@ -29,7 +29,7 @@ impl Look<'_> {
         let wanted = self.wanted(counted, active.len());
         let surplus = active.len().saturating_sub(wanted);
         if surplus > 0 {
-            active.sort_by_key(|pod| (pod.ready(), !pod.facts.node.is_empty()));
+            active.sort_by_key(|pod| (pod.ready(), !pod.node.is_empty()));
             for pod in active.drain(..surplus) {
                 pods::delete(self.cluster, COMPONENT, &self.object, &pod);
             }

@@ -9,6 +9,7 @@ use crate::controllers::pods::Facts;
 use crate::object::{Key, Object};
 use crate::registry::DeleteOptions;
 use crate::resources::ids;
+use crate::scheduler::node_of;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -55,7 +56,7 @@ pub(super) fn evict(
     let here = if hard.is_empty() {
         // Only those that are to leave can be told to stay.
         let known = leaving.iter().filter_map(|key| cluster.store.get(key));
-        let here = known.filter(|pod| *Facts::of(pod).node == *node.meta.name);
+        let here = known.filter(|pod| node_of(pod) == node.meta.name);
         here.cloned().collect()
     } else {
         pods_on(cluster, &node.meta.name)

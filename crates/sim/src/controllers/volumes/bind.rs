@@ -182,13 +182,7 @@ pub(super) fn provision(
         Ok(volume) => {
             let message = format!("Successfully provisioned volume {name}");
             let component = class.provisioner.clone();
-            events::normal(
-                cluster,
-                &component,
-                claim,
-                "ProvisioningSucceeded",
-                &message,
-            );
+            events::normal(cluster, component, claim, "ProvisioningSucceeded", &message);
             bind(cluster, key, &volume.key(ids::PERSISTENT_VOLUMES));
         }
         Err(why) => {
