@@ -28,6 +28,8 @@ use crate::store::{Change, Store};
 use std::fmt::Debug;
 use std::time::Duration;
 
+pub(crate) use pods::Facts;
+
 /// Something that brings the cluster nearer to what its objects ask for.
 ///
 /// It is told of every change, says which objects to look at, and is called with one at a time.

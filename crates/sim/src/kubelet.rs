@@ -27,18 +27,19 @@ mod sync;
 pub use images::ImageFault;
 pub use life::{LogLine, MAX_LINES};
 pub use machines::Pressure;
+pub(crate) use spec::PodSpec;
 pub use status::Phase;
+pub(crate) use status::PodStatus;
 
 use crate::cluster::{Cluster, Todo};
-use crate::controllers::Controller;
+use crate::controllers::{Controller, Facts};
 use crate::events::passed;
 use crate::object::{Key, Object};
+use crate::pod_spec::{self, node_of};
 use crate::resources::ids;
 use crate::status::{Reason, Status};
 use crate::store::{Change, ChangeKind, Store};
 use run::{PodRun, Stage};
-use serde::Deserialize;
-use spec::PodSpec;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -132,10 +133,9 @@ fn reconcile_pod(cluster: &mut Cluster, key: &Key) -> Option<Duration> {
         pod.generation = stored.meta.generation;
         // The images of a running pod may be changed.
         if pod.stage == Stage::Going && stored.meta.deletion_timestamp.is_none() {
-            pod.rest();
+            pod.spec = pod_spec::running(&stored);
         }
     }
-    pod.wake(&stored);
     let overwritten = pod.was_overwritten(&stored);
     let has_needs = pod.has_needs();
     let mut sync = Sync::new(cluster, &mut pod);
@@ -153,9 +153,6 @@ fn reconcile_pod(cluster: &mut Cluster, key: &Key) -> Option<Duration> {
     }
     let now = cluster.now();
     let wait = pod.due().map(|at| passed(now, at));
-    if wait.is_none() {
-        pod.rest();
-    }
     if cluster.store.get(key).is_some() {
         cluster.machines.pods.insert(key.clone(), pod);
     } else {
@@ -178,22 +175,12 @@ impl Sync<'_> {
 
 /// A pod that was not known is new on its node.
 fn adopt(cluster: &mut Cluster, key: &Key, pod: &Object) -> Option<Box<PodRun>> {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Stored {
-        phase: String,
-    }
-    let spec = PodSpec::of(pod);
-    let machine = cluster.machines.nodes.get_mut(spec.node_name.as_str())?;
-    let over = matches!(
-        pod.status::<Stored>().phase.as_str(),
-        "Succeeded" | "Failed"
-    );
-    if over && pod.meta.deletion_timestamp.is_none() {
+    let machine = cluster.machines.nodes.get_mut(&node_of(pod))?;
+    if Facts::of(pod).finished() && pod.meta.deletion_timestamp.is_none() {
         return None;
     }
     machine.pods.insert(key.clone());
-    let mut run = Box::new(PodRun::new(key.clone(), pod, spec));
+    let mut run = Box::new(PodRun::new(key.clone(), pod));
     cluster.machines.count(&mut run);
     Some(run)
 }
@@ -245,18 +232,18 @@ impl Cluster {
                 pod.name
             )))
         };
-        let spec = PodSpec::of(stored);
+        let (spec, node) = (pod_spec::running(stored), node_of(stored));
         let Some(place) = spec.all().position(|one| one.name == container) else {
             return Err(Status::bad_request(format!(
                 "container {container} is not valid for pod {}",
                 pod.name
             )));
         };
-        if spec.node_name.is_empty() {
+        if node.is_empty() {
             return Ok(Vec::new());
         }
-        if !self.machines.works(&spec.node_name) {
-            let address = self.machines.address(&spec.node_name);
+        if !self.machines.works(&node) {
+            let address = self.machines.address(&node);
             let why = format!(
                 "Get \"https://{address}:10250/containerLogs/{}/{}/{container}\": dial tcp {address}:10250: connect: connection refused",
                 pod.namespace, pod.name

@@ -29,6 +29,7 @@ pub mod nodes;
 pub mod object;
 pub mod pace;
 pub mod patch;
+mod pod_spec;
 pub mod quantity;
 pub mod registry;
 pub mod resources;

@@ -10,6 +10,7 @@ mod shared;
 
 pub use fields::Fields;
 pub use raw::Raw;
+pub(crate) use raw::Written;
 pub use shared::{Empty, Shared};
 
 use crate::resources::{Resource, ResourceId};
@@ -337,7 +338,7 @@ impl Object {
 }
 
 /// Appends a value as JSON. Vectors can always be written to, and all that is appended here is JSON.
-fn append<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+pub(crate) fn append<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     let written = serde_json::to_writer(out, value);
     debug_assert!(written.is_ok(), "{written:?}");
 }

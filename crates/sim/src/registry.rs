@@ -2,7 +2,9 @@
 //! identity, versions, generations, what belongs to `status`, and how an object goes away.
 
 use crate::cluster::Cluster;
-use crate::object::{Key, Meta, Object};
+use crate::controllers::Facts;
+use crate::object::{Key, Meta, Object, Raw};
+use crate::pod_spec;
 use crate::resources::{Resource, ResourceId, ids};
 use crate::status::{Details, Reason, Status};
 use crate::{custom, defaults};
@@ -121,16 +123,22 @@ impl Cluster {
         if *old == new {
             return Ok(old);
         }
+        Ok(self.replace(&key, &old, new))
+    }
+
+    /// Writes what an object becomes. One that is being deleted goes with what held it.
+    fn replace(&mut self, key: &Key, old: &Object, new: Object) -> Arc<Object> {
+        let resource = key.resource;
         let done = new.meta.deletion_timestamp.is_some()
             && !held(resource, &new)
-            && held(resource, &old)
+            && held(resource, old)
             && new.meta.deletion_grace_period_seconds.unwrap_or(0) == 0;
         let written = self.store.put(resource, new);
         if done {
-            return Ok(self.remove(&key).unwrap_or(written));
+            return self.remove(key).unwrap_or(written);
         }
         custom::written(self, resource, &written);
-        Ok(written)
+        written
     }
 
     /// All of [`Cluster::update`] but the write: the present object, and what it would become.
@@ -179,9 +187,18 @@ impl Cluster {
 
     /// Writes a status. `None` when the object is gone. Nothing happens when it says the same.
     pub fn set_status(&mut self, key: &Key, status: &impl Serialize) -> Option<Arc<Object>> {
-        let mut object = Object::clone(self.store.get(key)?);
-        object.set("status", status);
-        self.update(key.resource, object, Part::Status).ok()
+        self.write_status(key, Raw::of(status)?)
+    }
+
+    /// Writes a status that is made already.
+    pub(crate) fn write_status(&mut self, key: &Key, status: Raw) -> Option<Arc<Object>> {
+        let old = Arc::clone(self.store.get(key)?);
+        if old.fields.get("status") == Some(&status) {
+            return Some(old);
+        }
+        let mut new = Object::clone(&old);
+        new.fields.insert("status", status);
+        Some(self.replace(key, &old, new))
     }
 
     /// Deletes an object by the rules of its kind: preconditions, grace, propagation, finalizers.
@@ -396,26 +413,14 @@ fn add_finalizer(meta: &mut Meta, wanted: &str, other: &str) {
 
 /// How long a pod on a node gets to end; everything else goes at once.
 fn grace_seconds(resource: ResourceId, object: &Object, options: &DeleteOptions) -> u32 {
-    #[derive(Default, Deserialize)]
-    #[serde(rename_all = "camelCase", default)]
-    struct Spec {
-        node_name: String,
-        termination_grace_period_seconds: Option<u32>,
-    }
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct PodStatus {
-        phase: String,
-    }
     if resource != ids::PODS {
         return 0;
     }
-    let spec: Spec = object.spec();
-    let status: PodStatus = object.status();
-    if spec.node_name.is_empty() || status.phase == "Succeeded" || status.phase == "Failed" {
+    if pod_spec::node_of(object).is_empty() || Facts::of(object).finished() {
         return 0;
     }
     let wanted = options.grace_period_seconds;
+    let spec = pod_spec::running(object);
     wanted.unwrap_or(spec.termination_grace_period_seconds.unwrap_or(30))
 }
 

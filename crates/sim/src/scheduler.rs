@@ -12,17 +12,18 @@ mod terms;
 mod volumes;
 
 use crate::cluster::{Cluster, Todo, later};
-use crate::controllers::Controller;
+use crate::controllers::{Controller, Facts};
 use crate::events::{EventType, Reference, passed, seconds};
-use crate::object::{Key, Object, Raw};
+use crate::object::{Key, Object};
+use crate::pod_spec::{self, node_of};
 use crate::resources::ids;
 use crate::status::{Reason, Status};
 use crate::store::{Change, ChangeKind, Store};
 use cache::Cache;
 use filter::{Unfit, Wanted};
 use jiff::Timestamp;
-use pod::{PodInfo, Spec};
-use serde_json::value::RawValue;
+use pod::PodInfo;
+pub(crate) use pod::Spec;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -86,8 +87,8 @@ impl Controller for Scheduler {
             self.waiting.remove(key);
             return None;
         };
-        let spec = Spec::of(&pod);
-        if !spec.node_name.is_empty() || !matches!(spec.scheduler_name.as_str(), "" | NAME) {
+        let spec = pod_spec::scheduling(&pod);
+        if !node_of(&pod).is_empty() || !matches!(spec.scheduler_name.as_str(), "" | NAME) {
             self.waiting.remove(key);
             return None;
         }
@@ -142,7 +143,7 @@ impl Scheduler {
         let node = node_of(pod);
         let known = self.cache.pods.get(&key);
         if known.is_some_and(|(known, _)| same_spec || **known == *node) {
-            return is_over(pod) && self.cache.displace(&key);
+            return Facts::of(pod).finished() && self.cache.displace(&key);
         }
         if same_spec {
             return false;
@@ -151,8 +152,8 @@ impl Scheduler {
             todo.now(key);
             return false;
         }
-        if !is_over(pod) {
-            let info = PodInfo::of(pod, &Spec::of(pod));
+        if !Facts::of(pod).finished() {
+            let info = PodInfo::of(pod, &pod_spec::scheduling(pod));
             self.cache.place(&key, &node, info);
         }
         false
@@ -269,16 +270,6 @@ impl Scheduler {
     }
 }
 
-/// The node a pod is on; empty when it is on none.
-pub(crate) fn node_of(pod: &Object) -> Arc<str> {
-    Arc::clone(&Spec::of(pod).node_name)
-}
-
-fn is_over(pod: &Object) -> bool {
-    let status = pod.fields.get("status").map_or("".into(), Raw::text);
-    status.contains("\"phase\":\"Succeeded\"") || status.contains("\"phase\":\"Failed\"")
-}
-
 /// `0/3 nodes are available: ...`, as `FitError` and the preemption plugin put it.
 fn message(unfit: &[Unfit]) -> String {
     let all = unfit.len();
@@ -372,50 +363,27 @@ impl Cluster {
     ///
     /// # Errors
     /// 404 when there is no such pod, 409 when it has a node already.
-    pub fn bind(&mut self, key: &Key, node: &str) -> Result<Arc<Object>, Status> {
+    pub fn bind(&mut self, key: &Key, node: &Arc<str>) -> Result<Arc<Object>, Status> {
         let row = self.resources.get(ids::PODS);
         let Some(old) = self.store.get(key).cloned() else {
             return Err(Status::not_found(row, &key.name));
         };
-        let spec = Spec::of(&old);
-        if !spec.node_name.is_empty() {
-            let why = format!(
-                "pod {} is already assigned to node \"{}\"",
-                key.name, spec.node_name
-            );
+        let present = node_of(&old);
+        if !present.is_empty() {
+            let why = format!("pod {} is already assigned to node \"{present}\"", key.name);
             return Err(Status::conflict(row, &key.name, &why));
         }
         let condition = json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null});
         let status = with_condition(&old, condition, self.now());
         let mut pod = Object::clone(&old);
-        let text = old.fields.get("spec").map_or("{}".into(), Raw::text);
-        let placed = with_node(&text, node);
-        let placed =
-            placed.ok_or_else(|| Status::new(Reason::InternalError, "spec is no object"))?;
+        let spec = old.fields.get("spec");
+        let placed = spec
+            .and_then(|spec| pod_spec::place(spec, node))
+            .ok_or_else(|| Status::new(Reason::InternalError, "spec is no object"))?;
         pod.fields.insert("spec", placed);
         pod.set("status", &status);
         Ok(self.store.put(ids::PODS, pod))
     }
-}
-
-/// A spec with `nodeName` set. The rest of the text is not touched: this is done for every pod.
-fn with_node(spec: &str, node: &str) -> Option<Raw> {
-    if spec.contains("\"nodeName\"") {
-        let mut value: Value = serde_json::from_str(spec).ok()?;
-        value
-            .as_object_mut()?
-            .insert("nodeName".to_owned(), node.into());
-        return Raw::of(&value);
-    }
-    let name = serde_json::to_string(node).ok()?;
-    let rest = spec.trim_start().strip_prefix('{')?;
-    let comma = if rest.trim_start().starts_with('}') {
-        ""
-    } else {
-        ","
-    };
-    let text = format!("{{\"nodeName\":{name}{comma}{rest}");
-    Some(RawValue::from_string(text).ok()?.into())
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::placement::{Node, Wishes};
 use super::pods::{self, Pod};
 use super::revisions;
 use crate::cluster::{Cluster, Todo};
+use crate::kubelet::Phase;
 use crate::object::{Key, Object};
 use crate::resources::ids;
 use crate::selector::LabelSelector;
@@ -286,8 +287,8 @@ impl Look<'_> {
     fn tell_ended(&mut self, pod: &Pod) {
         let (meta, node) = (&pod.object.meta, &pod.node);
         let which = format!("daemon pod {}/{} on node {node}", meta.namespace, meta.name);
-        match pod.facts.phase.as_str() {
-            "Failed" => {
+        match pod.facts.phase {
+            Phase::Failed => {
                 let message = format!("Found failed {which}, will try to kill it");
                 events::warning(
                     self.cluster,
@@ -297,12 +298,12 @@ impl Look<'_> {
                     &message,
                 );
             }
-            "Succeeded" => {
+            Phase::Succeeded => {
                 let message = format!("Found succeeded {which}, will try to delete it");
                 let reason = "SucceededDaemonPod";
                 events::normal(self.cluster, COMPONENT, self.object, reason, &message);
             }
-            _ => {}
+            Phase::Pending | Phase::Running | Phase::Unknown => {}
         }
     }
 

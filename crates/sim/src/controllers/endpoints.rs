@@ -9,8 +9,8 @@ use super::Controller;
 use super::pods::{self, Facts};
 use crate::cluster::{Cluster, Todo};
 use crate::object::{Key, Object};
+use crate::pod_spec::{self, node_of};
 use crate::resources::ids;
-use crate::scheduler::node_of;
 use crate::store::{Change, ChangeKind, Store};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -63,7 +63,7 @@ struct Port {
 struct Endpoint {
     pod: Arc<Object>,
     node: Arc<str>,
-    facts: Arc<Facts>,
+    facts: Facts,
     ready: bool,
     serving: bool,
     terminating: bool,
@@ -199,24 +199,8 @@ fn ports(spec: &Spec, pod: &Object) -> Vec<Port> {
 }
 
 fn named_port(pod: &Object, name: &str) -> Option<u16> {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct PodSpec {
-        containers: Vec<Container>,
-    }
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Container {
-        ports: Vec<ContainerPort>,
-    }
-    #[derive(Default, Deserialize)]
-    #[serde(rename_all = "camelCase", default)]
-    struct ContainerPort {
-        name: String,
-        container_port: u16,
-    }
-    let spec: PodSpec = pod.spec();
-    let mut ports = spec.containers.into_iter().flat_map(|one| one.ports);
+    let spec = pod_spec::running(pod);
+    let mut ports = spec.containers.iter().flat_map(|one| &one.ports);
     ports
         .find(|port| port.name == name)
         .map(|port| port.container_port)

@@ -124,7 +124,7 @@ impl Nodes {
         if before == Some(change.new.fields.get("spec")) {
             return;
         }
-        let node = crate::scheduler::node_of(&change.new);
+        let node = crate::pod_spec::node_of(&change.new);
         if !node.is_empty() {
             todo.now(Key::new(ids::NODES, "", &node));
         }
@@ -290,7 +290,7 @@ fn heard_nothing(conditions: Value, now: Timestamp) -> Option<Value> {
 /// The pods on a node.
 fn pods_on(cluster: &Cluster, node: &str) -> Vec<Arc<Object>> {
     let all = cluster.store.list(ids::PODS, None);
-    all.filter(|pod| *crate::scheduler::node_of(pod) == *node)
+    all.filter(|pod| *crate::pod_spec::node_of(pod) == *node)
         .cloned()
         .collect()
 }

@@ -3,10 +3,11 @@
 use super::common::{self, Orphans, controller_key};
 use super::events;
 use crate::cluster::{Cluster, Todo};
+use crate::kubelet::{Phase, PodStatus};
 use crate::object::{Key, Meta, Object, Raw};
+use crate::pod_spec::node_of;
 use crate::registry::{DeleteOptions, Preconditions};
 use crate::resources::{ResourceId, ids};
-use crate::scheduler::node_of;
 use crate::selector::LabelSelector;
 use crate::status::Status;
 use crate::store::{Change, ChangeKind, Store};
@@ -24,36 +25,48 @@ pub(super) struct Pod {
     /// Where it runs; empty when nowhere.
     pub(super) node: Arc<str>,
     /// The few facts of its status.
-    pub(super) facts: Arc<Facts>,
+    pub(super) facts: Facts,
 }
 
 /// What of a pod's status a controller decides on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Facts {
-    /// `Pending`, `Running`, `Succeeded`, `Failed` or `Unknown`.
-    pub(super) phase: String,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// Its phase; one that nobody has written is `Unknown`.
+    pub(super) phase: Phase,
     /// Since when it is ready; `None` when it is not. (A ready one without a time is ready since
     /// ever.)
     pub(super) ready_since: Option<Timestamp>,
     /// The most often that one of its containers was restarted.
     pub(super) restarts: u32,
     /// Its address.
-    pub(super) ip: String,
+    pub(super) ip: Arc<str>,
 }
 
+impl Default for Facts {
+    fn default() -> Self {
+        Self {
+            phase: Phase::Unknown,
+            ready_since: None,
+            restarts: 0,
+            ip: Arc::default(),
+        }
+    }
+}
+
+/// A status that a client wrote.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct PodStatus {
-    phase: String,
+struct Stored {
+    phase: Option<Phase>,
     #[serde(rename = "podIP")]
-    pod_ip: String,
-    conditions: Vec<PodCondition>,
-    container_statuses: Vec<ContainerStatus>,
+    pod_ip: Arc<str>,
+    conditions: Vec<StoredCondition>,
+    container_statuses: Vec<StoredContainer>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct PodCondition {
+struct StoredCondition {
     r#type: String,
     status: String,
     last_transition_time: Option<Timestamp>,
@@ -61,43 +74,65 @@ struct PodCondition {
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct ContainerStatus {
+struct StoredContainer {
     restart_count: u32,
 }
 
 impl Facts {
-    /// Reads them, once for all who ask.
-    pub(super) fn of(object: &Object) -> Arc<Self> {
-        let read = |text: &str| Some(Self::from(serde_json::from_str::<PodStatus>(text).ok()?));
-        let status = object.fields.get("status");
-        status.and_then(|it| it.read_once(read)).unwrap_or_default()
+    /// Those of a pod: of what its kubelet has written, or read from text once for all who ask.
+    pub(crate) fn of(pod: &Object) -> Self {
+        let Some(status) = pod.fields.get("status") else {
+            return Self::default();
+        };
+        if let Some(status) = status.as_value::<PodStatus>() {
+            let conditions = status.conditions.iter();
+            return Self::new(
+                status.phase,
+                conditions.map(|one| (&*one.r#type, &*one.status, one.last_transition_time)),
+                status
+                    .container_statuses
+                    .iter()
+                    .map(|one| one.restart_count),
+                Arc::clone(&status.pod_ip),
+            );
+        }
+        let read = status.read_once(|text| Some(Self::stored(serde_json::from_str(text).ok()?)));
+        read.map_or_else(Self::default, |facts| Self::clone(&facts))
     }
-}
 
-impl From<PodStatus> for Facts {
-    fn from(status: PodStatus) -> Self {
-        let ready = status
-            .conditions
-            .into_iter()
-            .find(|one| one.r#type == "Ready");
-        let ready = ready.filter(|one| one.status == "True");
-        let restarts = status
-            .container_statuses
-            .iter()
-            .map(|one| one.restart_count);
+    fn stored(status: Stored) -> Self {
+        let conditions = status.conditions.iter();
+        Self::new(
+            status.phase.unwrap_or(Phase::Unknown),
+            conditions.map(|one| (&*one.r#type, &*one.status, one.last_transition_time)),
+            status
+                .container_statuses
+                .iter()
+                .map(|one| one.restart_count),
+            status.pod_ip,
+        )
+    }
+
+    /// Conditions are type, status, and time of the last transition.
+    fn new<'a>(
+        phase: Phase,
+        mut conditions: impl Iterator<Item = (&'a str, &'a str, Option<Timestamp>)>,
+        restarts: impl Iterator<Item = u32>,
+        ip: Arc<str>,
+    ) -> Self {
+        let ready = conditions.find(|(kind, ..)| *kind == "Ready");
+        let ready = ready.filter(|(_, status, _)| *status == "True");
         Self {
-            phase: status.phase,
-            ready_since: ready.map(|one| one.last_transition_time.unwrap_or_default()),
+            phase,
+            ready_since: ready.map(|(.., since)| since.unwrap_or_default()),
             restarts: restarts.max().unwrap_or(0),
-            ip: status.pod_ip,
+            ip,
         }
     }
-}
 
-impl Facts {
     /// Has it come to its end?
-    pub(super) fn finished(&self) -> bool {
-        self.phase == "Succeeded" || self.phase == "Failed"
+    pub(crate) fn finished(&self) -> bool {
+        self.phase.is_over()
     }
 }
 

@@ -9,6 +9,7 @@ use super::common::{
 };
 use super::pods::{self, Pod, Template};
 use crate::cluster::{Cluster, Todo};
+use crate::kubelet::Phase;
 use crate::object::{Key, Object};
 use crate::resources::ids;
 use crate::selector::LabelSelector;
@@ -238,10 +239,10 @@ fn first_to_go(
     crowd: &BTreeMap<Arc<str>, usize>,
     now: Timestamp,
 ) -> Ordering {
-    let phase = |pod: &Pod| match pod.facts.phase.as_str() {
-        "Pending" => 0,
-        "Unknown" => 1,
-        _ => 2,
+    let phase = |pod: &Pod| match pod.facts.phase {
+        Phase::Pending => 0,
+        Phase::Unknown => 1,
+        Phase::Running | Phase::Succeeded | Phase::Failed => 2,
     };
     let cost = |pod: &Pod| {
         let text = pod

@@ -11,6 +11,7 @@ use super::common::{BackOff, Condition, Orphans, claim, count, is_zero, more_tha
 use super::pods::{self, Pod};
 use super::revisions::{self, Revision};
 use crate::cluster::{Cluster, Todo};
+use crate::kubelet::Phase;
 use crate::object::{Key, Object};
 use crate::resources::ids;
 use crate::selector::LabelSelector;
@@ -222,7 +223,7 @@ impl Look<'_> {
     fn counted(&self, owned: &[Pod]) -> Status {
         let now = self.cluster.now();
         let number = |wanted: &dyn Fn(&&Pod) -> bool| count(owned.iter().filter(wanted).count());
-        let ready = |pod: &&Pod| pod.facts.phase == "Running" && pod.ready();
+        let ready = |pod: &&Pod| pod.facts.phase == Phase::Running && pod.ready();
         let at = |pod: &Pod, name: &str| !pod.terminating() && revision(pod) == name;
         let old: Status = self.object.status();
         Status {
@@ -288,7 +289,7 @@ impl Look<'_> {
             }
             return Ok(blocked);
         }
-        if pod.facts.phase == "Pending" {
+        if pod.facts.phase == Phase::Pending {
             self.make_claims(ordinal)?;
         }
         if pod.terminating() || !self.available(pod) {
@@ -300,7 +301,7 @@ impl Look<'_> {
     fn available(&mut self, pod: &Pod) -> bool {
         let now = self.cluster.now();
         let least = self.spec.min_ready_seconds;
-        let running = pod.facts.phase == "Running" && pod.ready();
+        let running = pod.facts.phase == Phase::Running && pod.ready();
         let available = running && pod.available(least, now);
         self.waits |= running && !available;
         available

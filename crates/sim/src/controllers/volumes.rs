@@ -9,6 +9,7 @@ use super::Controller;
 use super::events;
 use crate::cluster::{Cluster, Todo};
 use crate::object::{Key, Object};
+use crate::pod_spec;
 use crate::quantity::Quantity;
 use crate::registry::DeleteOptions;
 use crate::resources::ids;
@@ -174,25 +175,10 @@ fn finished(pod: &Object) -> bool {
 
 /// The names of the claims that a pod mounts.
 fn claims_of(pod: &Object) -> Vec<String> {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Spec {
-        volumes: Vec<Volume>,
-    }
-    #[derive(Default, Deserialize)]
-    #[serde(rename_all = "camelCase", default)]
-    struct Volume {
-        persistent_volume_claim: Option<Source>,
-    }
-    #[derive(Default, Deserialize)]
-    #[serde(rename_all = "camelCase", default)]
-    struct Source {
-        claim_name: String,
-    }
-    let volumes = pod.spec::<Spec>().volumes.into_iter();
-    volumes
-        .filter_map(|one| Some(one.persistent_volume_claim?.claim_name))
-        .collect()
+    let spec = pod_spec::running(pod);
+    let claims = spec.volumes.iter();
+    let claims = claims.filter_map(|one| one.persistent_volume_claim.as_ref());
+    claims.map(|one| one.claim_name.clone()).collect()
 }
 
 /// The pods that use a claim and have not come to their end.
@@ -315,7 +301,7 @@ fn consumed(cluster: &Cluster, key: &Key, claim: &Object) -> bool {
     claim.meta.annotations.contains_key(SELECTED_NODE)
         || users(cluster, key)
             .iter()
-            .any(|pod| !crate::scheduler::node_of(pod).is_empty())
+            .any(|pod| !crate::pod_spec::node_of(pod).is_empty())
 }
 
 /// Deletes a volume.

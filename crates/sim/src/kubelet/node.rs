@@ -299,9 +299,6 @@ fn evict(cluster: &mut Cluster, node: &str, now: Timestamp) -> bool {
 }
 
 fn evict_pod(cluster: &mut Cluster, pod: &mut PodRun, pressure: Pressure, now: Timestamp) {
-    if let Some(stored) = cluster.store.get(&pod.key) {
-        pod.wake(stored);
-    }
     let (resource, threshold, available) = pressure.shortage();
     let mut message = format!(
         "The node was low on resource: {resource}. Threshold quantity: {threshold}, available: {available}. "

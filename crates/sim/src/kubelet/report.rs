@@ -1,14 +1,11 @@
 //! What a kubelet writes into a pod's status (`kubelet_pods.go`, `status/generate.go`).
 
-use super::images;
 use super::run::{ContainerRun, Doing, PodRun, Stage};
-use super::spec::{Container, RestartPolicy};
+use super::spec::{PodSpec, RestartPolicy};
 use super::status::{CONDITIONS, Condition, ContainerStatus, Ip, Phase, PodStatus, State, foreign};
 use crate::cluster::Cluster;
 use crate::object::{Object, Raw};
-use crate::registry::Part;
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 impl PodRun {
@@ -31,20 +28,9 @@ impl PodRun {
         }
         let host = cluster.machines.address(&self.node);
         let status = self.status(host);
-        let Some(raw) = Raw::of(&status) else {
-            return;
-        };
-        if stored.fields.get("status") == Some(&raw) {
-            self.wrote = Some(raw);
-            return;
-        }
-        let mut object = Object::clone(&stored);
-        object.fields.insert("status", raw.clone());
-        if cluster
-            .update(self.key.resource, object, Part::Status)
-            .is_ok()
-        {
-            self.wrote = Some(raw);
+        let status = Raw::value(status);
+        if cluster.write_status(&self.key, status.clone()).is_some() {
+            self.wrote = Some(status);
         }
     }
 
@@ -63,10 +49,9 @@ impl PodRun {
             conditions.push(one);
         }
         let rejected = self.start_time.is_none();
-        let specs = self.spec.all();
-        let mut statuses: Vec<ContainerStatus> = specs
-            .zip(&self.containers)
-            .map(|(spec, run)| container(spec, run))
+        let each = self.containers.iter().enumerate();
+        let mut statuses: Vec<ContainerStatus> = each
+            .map(|(index, run)| container(&self.spec, index, run))
             .collect();
         for (status, run) in statuses.iter_mut().zip(&self.containers).take(self.inits()) {
             status.ready |= run.is_done();
@@ -82,7 +67,7 @@ impl PodRun {
         };
         let ips = |ip: &Arc<str>| {
             let ip = Some(Arc::clone(ip)).filter(|ip| !ip.is_empty());
-            ip.into_iter().map(|ip| Ip { ip }).collect()
+            ip.map(|ip| [Ip { ip }])
         };
         PodStatus {
             phase: self.phase,
@@ -194,12 +179,12 @@ impl PodRun {
                 _ => ("", String::new()),
             };
             Condition {
-                r#type: (*name).to_owned(),
+                r#type: (*name).into(),
                 observed_generation: Some(self.generation),
-                status: if since.value { "True" } else { "False" }.to_owned(),
+                status: if since.value { "True" } else { "False" }.into(),
                 last_probe_time: None,
                 last_transition_time: since.at,
-                reason: reason.to_owned(),
+                reason: reason.into(),
                 message,
             }
         })
@@ -240,43 +225,17 @@ impl PodRun {
     }
 }
 
-fn container(spec: &Container, run: &ContainerRun) -> ContainerStatus {
+fn container(spec: &Arc<PodSpec>, index: usize, run: &ContainerRun) -> ContainerStatus {
     let ended = matches!(run.shown, State::Terminated(_));
     let last = if ended { &run.before } else { &run.last };
-    let made = !run.id.is_empty();
-    let requests: Map<String, Value> = spec.resources.requests.clone().into_iter().collect();
-    let mounts = spec.volume_mounts.iter().map(|mount| {
-        let mut value = json!({"name": mount.name, "mountPath": mount.mount_path});
-        if mount.read_only {
-            value = json!({"name": mount.name, "mountPath": mount.mount_path,
-                           "readOnly": true, "recursiveReadOnly": "Disabled"});
-        }
-        value
-    });
     ContainerStatus {
-        name: spec.name.clone(),
+        spec: Arc::clone(spec),
+        index,
         state: run.shown.clone(),
         last_state: last.clone().map_or(State::Nothing {}, State::Terminated),
         ready: run.ready,
         restart_count: run.restarts,
-        image: spec.image.clone(),
-        image_id: if made {
-            images::id(&spec.image)
-        } else {
-            String::new()
-        },
-        container_id: if made {
-            format!("containerd://{}", run.id)
-        } else {
-            String::new()
-        },
+        id: Arc::clone(&run.id),
         started: run.started && run.is_running(),
-        allocated_resources: if made { requests } else { Map::new() },
-        resources: if made {
-            Some(super::status::resources(&spec.resources))
-        } else {
-            None
-        },
-        volume_mounts: mounts.collect(),
     }
 }

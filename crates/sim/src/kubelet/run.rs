@@ -9,6 +9,7 @@ use super::status::{Condition, Ended, Phase, Since, State};
 use crate::behaviour::Behaviour;
 use crate::events::Reference;
 use crate::object::{Key, Object, Raw, Shared};
+use crate::pod_spec;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ pub(crate) struct PodRun {
     pub(super) key: Key,
     pub(super) uid: Arc<str>,
     pub(super) node: Arc<str>,
-    /// Read again when something happens to it: while it rests this is [`PodSpec::unread`].
+    /// Shared by the pods of a template.
     pub(super) spec: Arc<PodSpec>,
     /// The sum of what its containers ask for.
     pub(super) asks: Requests,
@@ -93,7 +94,7 @@ pub(super) struct ContainerRun {
     /// What the registry said last.
     pub(super) pull_error: String,
     /// Empty before its first instance.
-    pub(super) id: String,
+    pub(super) id: Arc<str>,
     pub(super) behaviour: Arc<Behaviour>,
     pub(super) probes: Vec<Probing>,
     pub(super) started: bool,
@@ -142,7 +143,8 @@ pub(super) struct End {
 }
 
 impl PodRun {
-    pub(super) fn new(key: Key, pod: &Object, spec: PodSpec) -> Self {
+    pub(super) fn new(key: Key, pod: &Object) -> Self {
+        let spec = pod_spec::running(pod);
         let init = !spec.init_containers.is_empty();
         let reason = if init {
             "PodInitializing"
@@ -153,10 +155,10 @@ impl PodRun {
         Self {
             key,
             uid: Arc::clone(&pod.meta.uid),
-            node: spec.node_name.as_str().into(),
+            node: pod_spec::node_of(pod),
             asks: Requests::of(&spec),
             priority: spec.priority,
-            spec: Arc::new(spec),
+            spec,
             annotations: pod.meta.annotations.clone(),
             reference: Reference::of(pod),
             generation: pod.meta.generation,
@@ -197,18 +199,6 @@ impl PodRun {
         }
     }
 
-    /// Something may happen to it: its spec is needed.
-    pub(super) fn wake(&mut self, pod: &Object) {
-        if Arc::ptr_eq(&self.spec, &PodSpec::unread()) {
-            self.spec = Arc::new(PodSpec::of(pod));
-        }
-    }
-
-    /// Nothing will happen to it by itself. Ten thousand that rest need no specs.
-    pub(super) fn rest(&mut self) {
-        self.spec = PodSpec::unread();
-    }
-
     /// Bytes of memory in use.
     pub(super) fn memory(&self, now: Timestamp) -> i64 {
         let each = self.containers.iter().map(|one| one.memory(now));
@@ -227,7 +217,7 @@ impl ContainerRun {
             crash: Backoff::default(),
             pull: Backoff::default(),
             pull_error: String::new(),
-            id: String::new(),
+            id: Arc::default(),
             behaviour: Behaviour::healthy(),
             probes: Vec::new(),
             started: false,

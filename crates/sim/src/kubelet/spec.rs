@@ -1,17 +1,14 @@
 //! What a kubelet reads of a pod.
 
-use crate::object::Object;
 use crate::quantity::Quantity;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
 
 /// `core/v1 PodSpec`, as far as a node acts on it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct PodSpec {
-    pub(crate) node_name: String,
     pub(crate) restart_policy: RestartPolicy,
     pub(crate) init_containers: Vec<Container>,
     pub(crate) containers: Vec<Container>,
@@ -53,7 +50,7 @@ pub(crate) struct Container {
 }
 
 /// `core/v1 ResourceRequirements`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(crate) struct Resources {
     pub(crate) requests: BTreeMap<String, Value>,
@@ -110,7 +107,7 @@ pub(crate) struct Port {
     pub(crate) container_port: u16,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct VolumeMount {
     pub(crate) name: String,
@@ -205,17 +202,6 @@ pub(crate) struct Exec {
 }
 
 impl PodSpec {
-    /// Reads it. A spec that is no pod's has no containers.
-    pub(crate) fn of(pod: &Object) -> Self {
-        pod.spec()
-    }
-
-    /// What stands for a spec that is not needed now.
-    pub(super) fn unread() -> Arc<Self> {
-        static UNREAD: LazyLock<Arc<PodSpec>> = LazyLock::new(Arc::default);
-        Arc::clone(&UNREAD)
-    }
-
     /// All containers, those for the start first.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Container> {
         self.init_containers.iter().chain(&self.containers)

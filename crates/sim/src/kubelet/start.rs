@@ -163,7 +163,7 @@ impl Sync<'_> {
             return;
         };
         run.behaviour = behaviour;
-        run.id = images::digest(&format!("{uid}/{index}/{}/{at}", run.restarts));
+        run.id = images::digest(&format!("{uid}/{index}/{}/{at}", run.restarts)).into();
         run.doing = Doing::Starting(at);
     }
 

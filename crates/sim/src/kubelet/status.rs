@@ -1,14 +1,18 @@
 //! `core/v1 PodStatus`, as a kubelet writes it.
 
+use super::images;
+use super::spec::PodSpec;
 use crate::events::seconds;
 use crate::object::Object;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The phase of a pod.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "Kubernetes' own words")]
 pub enum Phase {
     #[default]
@@ -16,6 +20,8 @@ pub enum Phase {
     Running,
     Succeeded,
     Failed,
+    #[serde(other)]
+    Unknown,
 }
 
 impl Phase {
@@ -25,35 +31,36 @@ impl Phase {
     }
 }
 
-/// What one write says.
-#[derive(Debug, Default, Serialize)]
+/// What one write says. It is kept as it is, for ten thousand pods: what all pods of a template have
+/// alike is taken from their spec when it is written for a client.
+#[derive(Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct PodStatus {
-    pub(super) phase: Phase,
+pub(crate) struct PodStatus {
+    pub(crate) phase: Phase,
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(super) reason: String,
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(super) message: String,
     pub(super) observed_generation: u64,
-    pub(super) conditions: Vec<Condition>,
+    pub(crate) conditions: Vec<Condition>,
     #[serde(rename = "hostIP", skip_serializing_if = "str::is_empty")]
     pub(super) host_ip: Arc<str>,
-    #[serde(rename = "hostIPs", skip_serializing_if = "Vec::is_empty")]
-    pub(super) host_ips: Vec<Ip>,
+    #[serde(rename = "hostIPs", skip_serializing_if = "Option::is_none")]
+    pub(super) host_ips: Option<[Ip; 1]>,
     #[serde(rename = "podIP", skip_serializing_if = "str::is_empty")]
-    pub(super) pod_ip: Arc<str>,
-    #[serde(rename = "podIPs", skip_serializing_if = "Vec::is_empty")]
-    pub(super) pod_ips: Vec<Ip>,
+    pub(crate) pod_ip: Arc<str>,
+    #[serde(rename = "podIPs", skip_serializing_if = "Option::is_none")]
+    pub(super) pod_ips: Option<[Ip; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) start_time: Option<Timestamp>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) init_container_statuses: Vec<ContainerStatus>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) container_statuses: Vec<ContainerStatus>,
+    pub(crate) container_statuses: Vec<ContainerStatus>,
     pub(super) qos_class: &'static str,
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Ip {
     pub(super) ip: Arc<str>,
 }
@@ -61,46 +68,148 @@ pub(super) struct Ip {
 /// `core/v1 PodCondition`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Condition {
-    pub(super) r#type: String,
+pub(crate) struct Condition {
+    pub(crate) r#type: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) observed_generation: Option<u64>,
-    pub(super) status: String,
+    pub(crate) status: Cow<'static, str>,
     pub(super) last_probe_time: Option<Timestamp>,
-    pub(super) last_transition_time: Option<Timestamp>,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub(super) reason: String,
+    pub(crate) last_transition_time: Option<Timestamp>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(super) reason: Cow<'static, str>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) message: String,
 }
 
-/// `core/v1 ContainerStatus`.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct ContainerStatus {
-    pub(super) name: String,
+/// `core/v1 ContainerStatus`: what becomes of a container of the spec.
+#[derive(Debug)]
+pub(crate) struct ContainerStatus {
+    pub(super) spec: Arc<PodSpec>,
+    /// Which one, those for the start first.
+    pub(super) index: usize,
     pub(super) state: State,
     pub(super) last_state: State,
     pub(super) ready: bool,
-    pub(super) restart_count: u32,
-    pub(super) image: String,
-    #[serde(rename = "imageID")]
-    pub(super) image_id: String,
-    #[serde(rename = "containerID", skip_serializing_if = "String::is_empty")]
-    pub(super) container_id: String,
+    pub(crate) restart_count: u32,
+    /// Empty before its first instance.
+    pub(super) id: Arc<str>,
     pub(super) started: bool,
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    pub(super) allocated_resources: Map<String, Value>,
+}
+
+/// How it is written.
+#[derive(PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WireContainer<'a> {
+    name: &'a str,
+    state: &'a State,
+    last_state: &'a State,
+    ready: bool,
+    restart_count: u32,
+    image: &'a str,
+    #[serde(rename = "imageID")]
+    image_id: String,
+    #[serde(rename = "containerID", skip_serializing_if = "String::is_empty")]
+    container_id: String,
+    started: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) resources: Option<Value>,
+    allocated_resources: Option<&'a BTreeMap<String, Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resources: Option<WireResources<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) volume_mounts: Vec<Value>,
+    volume_mounts: Vec<WireMount<'a>>,
+}
+
+/// `core/v1 ResourceRequirements`, in the order of the names.
+#[derive(PartialEq, Serialize)]
+struct WireResources<'a> {
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    limits: &'a BTreeMap<String, Value>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    requests: &'a BTreeMap<String, Value>,
+}
+
+/// `core/v1 VolumeMountStatus`, in the order of the names.
+#[derive(PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WireMount<'a> {
+    mount_path: &'a str,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read_only: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recursive_read_only: Option<&'static str>,
+}
+
+impl ContainerStatus {
+    fn wire(&self) -> Option<WireContainer<'_>> {
+        let spec = self.spec.all().nth(self.index)?;
+        let made = !self.id.is_empty();
+        let (requests, limits) = (&spec.resources.requests, &spec.resources.limits);
+        let mounts = spec.volume_mounts.iter().map(|mount| WireMount {
+            mount_path: &mount.mount_path,
+            name: &mount.name,
+            read_only: mount.read_only.then_some(true),
+            recursive_read_only: mount.read_only.then_some("Disabled"),
+        });
+        Some(WireContainer {
+            name: &spec.name,
+            state: &self.state,
+            last_state: &self.last_state,
+            ready: self.ready,
+            restart_count: self.restart_count,
+            image: &spec.image,
+            image_id: if made {
+                images::id(&spec.image)
+            } else {
+                String::new()
+            },
+            container_id: if made {
+                format!("containerd://{}", self.id)
+            } else {
+                String::new()
+            },
+            started: self.started,
+            allocated_resources: (made && !requests.is_empty()).then_some(requests),
+            resources: made.then_some(WireResources { limits, requests }),
+            volume_mounts: mounts.collect(),
+        })
+    }
+}
+
+impl Serialize for ContainerStatus {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        self.wire().serialize(out)
+    }
+}
+
+impl PartialEq for ContainerStatus {
+    fn eq(&self, other: &Self) -> bool {
+        let Self {
+            spec,
+            index,
+            state,
+            last_state,
+            ready,
+            restart_count,
+            id,
+            started,
+        } = self;
+        if !Arc::ptr_eq(spec, &other.spec) || *index != other.index {
+            return self.wire() == other.wire();
+        }
+        *state == other.state
+            && *last_state == other.last_state
+            && *ready == other.ready
+            && *restart_count == other.restart_count
+            && *id == other.id
+            && *started == other.started
+    }
 }
 
 /// `core/v1 ContainerState`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum State {
+pub(crate) enum State {
     Waiting(Waiting),
     Running(Running),
     Terminated(Arc<Ended>),
@@ -110,7 +219,7 @@ pub(super) enum State {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub(super) struct Waiting {
+pub(crate) struct Waiting {
     pub(super) reason: &'static str,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) message: String,
@@ -118,14 +227,14 @@ pub(super) struct Waiting {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Running {
+pub(crate) struct Running {
     pub(super) started_at: Timestamp,
 }
 
 /// How a container ended (`core/v1 ContainerStateTerminated`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Ended {
+pub(crate) struct Ended {
     pub(super) exit_code: i32,
     pub(super) reason: &'static str,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -186,21 +295,10 @@ pub(super) fn foreign(pod: &Object) -> Vec<Condition> {
         conditions: Vec<Condition>,
     }
     let stored: Stored = pod.status();
-    let mine = |one: &Condition| CONDITIONS.contains(&one.r#type.as_str());
+    let mine = |one: &Condition| CONDITIONS.contains(&&*one.r#type);
     stored
         .conditions
         .into_iter()
         .filter(|one| !mine(one))
         .collect()
-}
-
-/// `resources` of a container's status.
-pub(super) fn resources(spec: &super::spec::Resources) -> Value {
-    let mut result = Map::new();
-    for (name, map) in [("limits", &spec.limits), ("requests", &spec.requests)] {
-        if !map.is_empty() {
-            result.insert(name.to_owned(), json!(map));
-        }
-    }
-    Value::Object(result)
 }

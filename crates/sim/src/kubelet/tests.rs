@@ -644,23 +644,3 @@ fn a_node_s_lease_is_read_with_its_last_heartbeat_and_names_its_owner() {
     world.pass(25);
     assert_ne!(read(&world).fields, first.fields);
 }
-
-#[test]
-fn a_pod_at_rest_keeps_no_spec_and_goes_on_as_ever() {
-    let rests = |world: &World| {
-        let pod = world.0.machines.pods.get(&key("it")).unwrap();
-        pod.spec.containers.is_empty()
-    };
-    let mut world = world();
-    world.pod(json!({}), json!({"nodeName": "n1"}), "{}");
-    world.0.pass(Duration::from_millis(100));
-    assert!(!rests(&world));
-    world.pass(60);
-    assert!(rests(&world));
-    let options = DeleteOptions::default();
-    world.0.delete(&key("it"), &options).unwrap();
-    world.pass(40);
-    assert!(world.0.store.get(&key("it")).is_none());
-    let said = "Killing x1: Stopping container main".to_owned();
-    assert!(world.events().contains(&said), "{:?}", world.events());
-}

@@ -1,7 +1,7 @@
 //! The top-level fields of an object besides its metadata.
 
 use super::Raw;
-use super::raw::Written;
+use super::raw::{Json, Written};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -107,7 +107,7 @@ impl PartialEq for Fields {
         match (&self.0, &other.0) {
             (Kept::Whole(one), Kept::Whole(other)) if Arc::ptr_eq(one, other) => true,
             (Kept::Whole(one), Kept::Whole(other)) => {
-                let same = one.value.same(&other.value);
+                let same = one.value.same(other.value.as_any());
                 same.unwrap_or_else(|| one.text() == other.text())
             }
             _ => self.iter().eq(other.iter()),
@@ -120,6 +120,7 @@ impl Fields {
     /// express.
     pub fn whole(value: impl Serialize + PartialEq + Debug + Send + Sync + 'static) -> Self {
         let list = OnceLock::new();
+        let value = Json(value);
         Self(Kept::Whole(Arc::new(Whole { list, value })))
     }
 
@@ -223,8 +224,8 @@ impl Fields {
     pub(super) fn share(&mut self, others: &Self) {
         if let Kept::List(list) = &mut self.0 {
             for (name, raw) in list {
-                if let Some(other) = others.get(name).filter(|other| *other == raw) {
-                    *raw = other.clone();
+                if let Some(other) = others.get(name) {
+                    raw.share(other);
                 }
             }
         }

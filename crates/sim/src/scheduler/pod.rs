@@ -11,8 +11,7 @@ use std::sync::Arc;
 /// `core/v1 PodSpec`, as far as it decides where a pod runs.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Spec {
-    pub(super) node_name: Arc<str>,
+pub(crate) struct Spec {
     pub(super) scheduler_name: String,
     pub(super) scheduling_gates: Vec<Value>,
     pub(super) node_selector: BTreeMap<String, String>,
@@ -175,14 +174,6 @@ impl Container {
 }
 
 impl Spec {
-    /// A pod's, read once for all pods that have it alike.
-    pub(super) fn of(pod: &Object) -> Arc<Self> {
-        let read = |text: &str| serde_json::from_str(text).ok();
-        let spec = pod.fields.get("spec");
-        spec.and_then(|spec| spec.read_once(read))
-            .unwrap_or_default()
-    }
-
     /// The sum over what runs at once, or the largest init container (`resource.PodRequests`).
     fn requests(&self) -> Amounts {
         let mut sum = Amounts::default();

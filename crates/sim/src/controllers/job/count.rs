@@ -5,6 +5,7 @@ use super::{COMPONENT, Look, Status, TRACKING, Verdict};
 use crate::controllers::common::{Condition, count, set_condition};
 use crate::controllers::events;
 use crate::controllers::pods::{self, Pod};
+use crate::kubelet::Phase;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -31,8 +32,8 @@ pub(super) struct Counted {
 impl Counted {
     pub(super) fn of(pods: &[Pod], status: &Status) -> Self {
         let tracked = |pod: &&Pod| pod.object.meta.finalizers.iter().any(|one| one == TRACKING);
-        let succeeded = |pod: &Pod| pod.facts.phase == "Succeeded";
-        let failed = |pod: &Pod| pod.facts.phase == "Failed" || pod.terminating();
+        let succeeded = |pod: &Pod| pod.facts.phase == Phase::Succeeded;
+        let failed = |pod: &Pod| pod.facts.phase == Phase::Failed || pod.terminating();
         let ended = pods.iter().filter(tracked);
         let (new_succeeded, rest): (Vec<&Pod>, Vec<&Pod>) = ended.partition(|pod| succeeded(pod));
         let new_succeeded: Vec<Pod> = new_succeeded.into_iter().cloned().collect();
