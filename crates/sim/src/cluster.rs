@@ -5,6 +5,7 @@ use crate::auth::{self, Tokens, User};
 use crate::controllers::{self, Controller};
 use crate::events::{Recorder, passed};
 use crate::kubelet::machines::Machines;
+use crate::lookup::Lookup;
 use crate::object::Key;
 use crate::resources::Resources;
 use crate::store::{Change, Store};
@@ -33,10 +34,6 @@ const KEPT_CHANGES: u64 = 1_000;
 /// Which controller, by its place in [`Cluster`]'s list.
 type Index = usize;
 
-/// Places in the queue. Asked several times for each change, and never gone through.
-#[expect(clippy::disallowed_types, reason = "its order is never seen")]
-type Pending = std::collections::HashMap<(Index, Key), (Timestamp, u64)>;
-
 /// A simulated cluster.
 #[derive(Debug)]
 pub struct Cluster {
@@ -61,7 +58,7 @@ pub struct Cluster {
     /// By time, and by a number of their own where that is the same.
     queue: BTreeMap<(Timestamp, u64), (Index, Key)>,
     /// One entry in the queue per controller and key: the earliest.
-    pending: Pending,
+    pending: Lookup<(Index, Key), (Timestamp, u64)>,
     sequence: u64,
     /// When changes were last forgotten, and the revision that is forgotten next.
     compacted: (Timestamp, u64),
@@ -127,7 +124,7 @@ impl Cluster {
             controllers: Vec::new(),
             told: 0,
             queue: BTreeMap::new(),
-            pending: Pending::default(),
+            pending: Lookup::default(),
             sequence: 0,
             compacted: (start, 0),
             nudged: Vec::new(),

@@ -25,6 +25,7 @@ pub mod defaults;
 pub mod events;
 pub mod kubelet;
 pub mod load;
+mod lookup;
 pub mod nodes;
 pub mod object;
 pub mod pace;

@@ -172,7 +172,7 @@ impl Object {
     /// An empty object of a resource.
     pub fn new(resource: &Resource, namespace: &str, name: &str) -> Self {
         Self {
-            api_version: resource.api_version().into(),
+            api_version: resource.api_version(),
             kind: Arc::clone(&resource.kind),
             meta: Meta {
                 name: name.into(),

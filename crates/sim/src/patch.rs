@@ -146,7 +146,7 @@ pub fn apply(
         return Err(Status::bad_request("metadata.managedFields must be nil"));
     }
     declared::check(row, &config)?;
-    config.insert("apiVersion".to_owned(), row.api_version().into());
+    config.insert("apiVersion".to_owned(), (*row.api_version()).into());
     config.insert("kind".to_owned(), (*row.kind).into());
     apply::apply(row, old, config, writer, force)
 }

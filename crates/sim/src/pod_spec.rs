@@ -136,8 +136,8 @@ mod tests {
         Object::from_value(json!({"metadata": {"name": "a"}, "spec": spec})).unwrap()
     }
 
-    fn placed(spec: Value) -> Object {
-        let mut pod = pod(spec);
+    fn placed(spec: &Value) -> Object {
+        let mut pod = pod(spec.clone());
         let spec = place(pod.fields.get("spec").unwrap(), &"n1".into()).unwrap();
         pod.fields.insert("spec", spec);
         pod
@@ -147,12 +147,12 @@ mod tests {
     fn a_placed_pod_is_written_with_its_node() {
         let spec = json!({"containers": [{"name": "main"}]});
         let with = json!({"nodeName": "n1", "containers": [{"name": "main"}]});
-        assert_eq!(placed(spec).to_value(), pod(with).to_value());
+        assert_eq!(placed(&spec).to_value(), pod(with).to_value());
         assert_eq!(
-            placed(json!({})).to_value(),
+            placed(&json!({})).to_value(),
             pod(json!({"nodeName": "n1"})).to_value()
         );
-        let other = placed(json!({"nodeName": "other"}));
+        let other = placed(&json!({"nodeName": "other"}));
         assert_eq!((&*node_of(&other), &*node_of(&pod(json!({})))), ("n1", ""));
         assert_eq!(place(&Raw::of(&1).unwrap(), &"n1".into()), None);
     }

@@ -85,23 +85,23 @@ impl Cluster {
 
     /// Name, uid, times and generation of a new object, and what depends on them.
     pub fn prepare(&mut self, resource: ResourceId, object: &mut Object) -> Result<(), Status> {
-        let row = self.resources.get(resource).clone();
         if object.meta.name.is_empty() && !object.meta.generate_name.is_empty() {
             let suffix = self.name_suffix();
             object.meta.name = format!("{}{suffix}", object.meta.generate_name).into();
         }
+        let row = self.resources.get(resource);
         if self.store.get(&object.key(resource)).is_some() {
-            return Err(Status::already_exists(&row, &object.meta.name));
+            return Err(Status::already_exists(row, &object.meta.name));
         }
-        object.api_version = row.api_version().into();
+        object.api_version = row.api_version();
         object.kind = Arc::clone(&row.kind);
+        object.meta.generation = u64::from(has_generation(row));
         let uid = self.uid();
         let meta = &mut object.meta;
         meta.uid = uid;
         meta.creation_timestamp = Some(self.now_seconds());
         meta.deletion_timestamp = None;
         meta.deletion_grace_period_seconds = None;
-        meta.generation = u64::from(has_generation(&row));
         defaults::identify(resource, object);
         if resource == ids::CUSTOM_RESOURCE_DEFINITIONS {
             let status = custom::status(self, object);

@@ -46,11 +46,11 @@ impl Resource {
     }
 
     /// `apps/v1`, or `v1` in the core group.
-    pub fn api_version(&self) -> String {
+    pub fn api_version(&self) -> Arc<str> {
         if self.group.is_empty() {
-            self.version.to_string()
+            Arc::clone(&self.version)
         } else {
-            format!("{}/{}", self.group, self.version)
+            format!("{}/{}", self.group, self.version).into()
         }
     }
 

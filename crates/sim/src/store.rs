@@ -1,6 +1,7 @@
 //! What etcd and the watch cache are to an API server: every object, one revision counter, and the
 //! latest changes in their order.
 
+use crate::lookup::Lookup;
 use crate::object::{Key, Object};
 use crate::resources::ResourceId;
 use std::collections::{BTreeSet, VecDeque};
@@ -50,21 +51,17 @@ pub struct Compacted {
     pub oldest: u64,
 }
 
-/// Found by what they are called: asked many times for each change, and never gone through.
-#[expect(clippy::disallowed_types, reason = "its order is never seen")]
-type ByName<K, V> = std::collections::HashMap<K, V>;
-
 /// Every object, and the latest changes.
 #[derive(Debug, Default)]
 pub struct Store {
     revision: u64,
     compacted: u64,
-    objects: ByName<Key, Arc<Object>>,
+    objects: Lookup<Key, Arc<Object>>,
     /// The order of lists.
     order: BTreeSet<Key>,
     changes: VecDeque<Change>,
     /// By the uid of an owner.
-    owned: ByName<Arc<str>, BTreeSet<Key>>,
+    owned: Lookup<Arc<str>, BTreeSet<Key>>,
 }
 
 impl Store {
@@ -100,6 +97,15 @@ impl Store {
     pub fn owned_by(&self, uid: &str) -> impl Iterator<Item = &Arc<Object>> {
         let keys = self.owned.get(uid).into_iter().flatten();
         keys.filter_map(|key| self.objects.get(key))
+    }
+
+    /// The objects of a resource that name this uid among their owners.
+    pub(crate) fn owned(&self, resource: ResourceId, uid: &str) -> Vec<Arc<Object>> {
+        let keys = self.owned.get(uid).into_iter().flatten();
+        let keys = keys.filter(|key| key.resource == resource);
+        keys.filter_map(|key| self.objects.get(key))
+            .cloned()
+            .collect()
     }
 
     /// The keys of the objects that name this uid among their owners.
@@ -247,10 +253,7 @@ impl Store {
         }
         for owner in new.into_iter().flat_map(|new| &new.meta.owner_references) {
             let uid = owner.uid.as_str();
-            self.owned
-                .entry(uid.into())
-                .or_default()
-                .insert(key.clone());
+            self.owned.or_default(uid.into()).insert(key.clone());
         }
     }
 }
@@ -261,7 +264,7 @@ pub struct Objects<'store> {
     resource: ResourceId,
     namespace: Option<Arc<str>>,
     keys: std::collections::btree_set::Range<'store, Key>,
-    by_key: &'store ByName<Key, Arc<Object>>,
+    by_key: &'store Lookup<Key, Arc<Object>>,
 }
 
 impl<'store> Iterator for Objects<'store> {

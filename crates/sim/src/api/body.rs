@@ -103,7 +103,7 @@ pub(super) fn object(request: &Request, row: &Resource, options: &str) -> Result
     let expected = row.api_version();
     let refused = |why: &str| not_handled(row, &row.version, &row.kind, why);
     if let Some(map) = value.as_object_mut() {
-        for (name, default) in [("apiVersion", expected.as_str()), ("kind", &*row.kind)] {
+        for (name, default) in [("apiVersion", &*expected), ("kind", &*row.kind)] {
             let sent = map.entry(name).or_insert(Value::Null);
             if sent.is_null() || sent == "" {
                 *sent = json!(default);

@@ -37,7 +37,7 @@ impl View {
         if target.shown == ids::EVENTS_V1 {
             return Self::Events;
         }
-        Self::Version(resources.get(target.shown).api_version().into())
+        Self::Version(resources.get(target.shown).api_version())
     }
 
     /// A kept object as it is shown.
@@ -71,7 +71,7 @@ impl View {
             }
             Self::Version(_) => {}
         }
-        object.api_version = stored.api_version().into();
+        object.api_version = stored.api_version();
         object
     }
 }

@@ -301,6 +301,9 @@ impl Orphans {
         namespace: &str,
         selector: &LabelSelector,
     ) -> Vec<Key> {
+        if self.0.is_empty() {
+            return Vec::new();
+        }
         let first = Key::new(resource, namespace, "");
         let keys = self.0.range(first..);
         keys.take_while(|key| key.resource == resource && &*key.namespace == namespace)
@@ -337,29 +340,24 @@ pub(super) fn claim(
             cluster.modify(&key, |object| object.meta.owner_references.push(reference));
         }
     }
-    let mut claimed = Vec::new();
-    for key in cluster.store.keys_owned_by(&owner.meta.uid) {
-        let Some(object) = cluster.store.get(&key).filter(|_| key.resource == resource) else {
-            continue;
-        };
-        let controls = |object: &Object| {
-            let reference = object.meta.controller();
-            reference.is_some_and(|reference| *reference.uid == *owner.meta.uid)
-        };
-        if !controls(object) {
-            continue;
+    let mut claimed = cluster.store.owned(resource, &owner.meta.uid);
+    claimed.retain(|object| {
+        let reference = object.meta.controller();
+        if reference.is_none_or(|reference| *reference.uid != *owner.meta.uid) {
+            return false;
         }
-        if selector.matches(&object.meta.labels) {
-            claimed.push(Arc::clone(object));
-        } else if owner.meta.deletion_timestamp.is_none()
+        let selected = selector.matches(&object.meta.labels);
+        if !selected
+            && owner.meta.deletion_timestamp.is_none()
             && object.meta.deletion_timestamp.is_none()
         {
             let uid = Arc::clone(&owner.meta.uid);
-            cluster.modify(&key, |object| {
+            cluster.modify(&object.key(resource), |object| {
                 object.meta.owner_references.retain(|one| *one.uid != *uid);
             });
         }
-    }
+        selected
+    });
     claimed
 }
 

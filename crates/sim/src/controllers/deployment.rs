@@ -15,7 +15,7 @@ use super::common::{
 use super::events;
 use super::pods;
 use crate::cluster::{Cluster, Todo};
-use crate::object::{Key, Object};
+use crate::object::{Key, Object, Raw};
 use crate::resources::ids;
 use crate::selector::LabelSelector;
 use crate::store::{Change, ChangeKind, Store};
@@ -209,7 +209,8 @@ impl Controller for Deployments {
             |_| true,
         );
         let (new, old) = sets::split(&sets, spec.digest);
-        let status = object.status();
+        let known = object.fields.get("status").and_then(Raw::as_value);
+        let status = known.cloned().unwrap_or_else(|| object.status());
         let key = key.clone();
         let mut look = Look {
             cluster,
@@ -336,7 +337,10 @@ impl Look<'_> {
         if status == self.status {
             return;
         }
-        if let Some(object) = self.cluster.set_status(&self.key, &status) {
+        if let Some(object) = self
+            .cluster
+            .write_status(&self.key, Raw::value(status.clone()))
+        {
             self.object = object;
             self.status = status;
         }

@@ -85,48 +85,28 @@ impl Facts {
             return Self::default();
         };
         if let Some(status) = status.as_value::<PodStatus>() {
-            let conditions = status.conditions.iter();
-            return Self::new(
-                status.phase,
-                conditions.map(|one| (&*one.r#type, &*one.status, one.last_transition_time)),
-                status
-                    .container_statuses
-                    .iter()
-                    .map(|one| one.restart_count),
-                Arc::clone(&status.pod_ip),
-            );
+            let restarts = status.container_statuses.iter();
+            return Self {
+                phase: status.phase,
+                ready_since: status.ready_since(),
+                restarts: restarts.map(|one| one.restart_count).max().unwrap_or(0),
+                ip: Arc::clone(&status.pod_ip),
+            };
         }
         let read = status.read_once(|text| Some(Self::stored(serde_json::from_str(text).ok()?)));
         read.map_or_else(Self::default, |facts| Self::clone(&facts))
     }
 
     fn stored(status: Stored) -> Self {
-        let conditions = status.conditions.iter();
-        Self::new(
-            status.phase.unwrap_or(Phase::Unknown),
-            conditions.map(|one| (&*one.r#type, &*one.status, one.last_transition_time)),
-            status
-                .container_statuses
-                .iter()
-                .map(|one| one.restart_count),
-            status.pod_ip,
-        )
-    }
-
-    /// Conditions are type, status, and time of the last transition.
-    fn new<'a>(
-        phase: Phase,
-        mut conditions: impl Iterator<Item = (&'a str, &'a str, Option<Timestamp>)>,
-        restarts: impl Iterator<Item = u32>,
-        ip: Arc<str>,
-    ) -> Self {
-        let ready = conditions.find(|(kind, ..)| *kind == "Ready");
-        let ready = ready.filter(|(_, status, _)| *status == "True");
+        let mut conditions = status.conditions.iter();
+        let ready = conditions.find(|one| one.r#type == "Ready");
+        let ready = ready.filter(|one| one.status == "True");
+        let restarts = status.container_statuses.iter();
         Self {
-            phase,
-            ready_since: ready.map(|(.., since)| since.unwrap_or_default()),
-            restarts: restarts.max().unwrap_or(0),
-            ip,
+            phase: status.phase.unwrap_or(Phase::Unknown),
+            ready_since: ready.map(|one| one.last_transition_time.unwrap_or_default()),
+            restarts: restarts.map(|one| one.restart_count).max().unwrap_or(0),
+            ip: status.pod_ip,
         }
     }
 

@@ -10,7 +10,7 @@ use super::common::{
 use super::pods::{self, Pod, Template};
 use crate::cluster::{Cluster, Todo};
 use crate::kubelet::Phase;
-use crate::object::{Key, Object};
+use crate::object::{Key, Object, Raw};
 use crate::resources::ids;
 use crate::selector::LabelSelector;
 use crate::status::Status as Refusal;
@@ -42,9 +42,9 @@ pub(super) struct Spec {
     #[serde(default)]
     pub(super) min_ready_seconds: i64,
     #[serde(default)]
-    selector: LabelSelector,
+    selector: Arc<LabelSelector>,
     #[serde(default)]
-    template: Template,
+    template: Arc<Template>,
     /// Of the template.
     #[serde(skip)]
     pub(super) digest: [u8; 32],
@@ -58,6 +58,17 @@ impl Spec {
             spec.digest = template_digest(text);
             Some(spec)
         })
+    }
+
+    /// The same with another number of pods.
+    pub(super) fn of_size(&self, replicas: i64) -> Self {
+        Self {
+            replicas,
+            min_ready_seconds: self.min_ready_seconds,
+            selector: Arc::clone(&self.selector),
+            template: Arc::clone(&self.template),
+            digest: self.digest,
+        }
     }
 }
 
@@ -83,6 +94,14 @@ pub(super) struct Status {
     pub(super) observed_generation: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) conditions: Vec<Condition>,
+}
+
+impl Status {
+    /// A ReplicaSet's: as its controller has written it, or read from text.
+    pub(super) fn of(set: &Object) -> Self {
+        let known = set.fields.get("status").and_then(Raw::as_value);
+        known.cloned().unwrap_or_else(|| set.status())
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
@@ -135,7 +154,7 @@ impl Controller for ReplicaSets {
             cluster.now_seconds(),
             count(active.len()) < spec.replicas,
         );
-        cluster.set_status(key, &status);
+        cluster.write_status(key, Raw::value(status));
         if result.is_err() {
             return Some(self.back_off.failed(key));
         }
@@ -293,7 +312,7 @@ fn status(set: &Object, spec: &Spec, active: &[Pod], now: Timestamp) -> Status {
         available_replicas: number(&|pod| pod.available(spec.min_ready_seconds, now)),
         terminating_replicas: None,
         observed_generation: set.meta.generation,
-        conditions: set.status::<Status>().conditions,
+        conditions: Status::of(set).conditions,
     }
 }
 

@@ -5,6 +5,7 @@ use super::images::Images;
 use super::run::PodRun;
 use crate::behaviour::{Behaviour, of_program};
 use crate::kubelet::spec::Container;
+use crate::lookup::Lookup;
 use crate::object::Key;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +15,7 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub(crate) struct Machines {
     pub(crate) nodes: BTreeMap<Arc<str>, Machine>,
-    pub(crate) pods: Pods,
+    pub(crate) pods: Lookup<Key, Box<PodRun>>,
     pub(crate) images: Images,
     /// Behaviours by image, with or without its tag.
     behaviours: BTreeMap<String, Arc<Behaviour>>,
@@ -25,10 +26,6 @@ pub(crate) struct Machines {
     /// How many machines there have been.
     pub(crate) count: u16,
 }
-
-/// What runs, by pod. Looked up at each look at a pod, and never gone through.
-#[expect(clippy::disallowed_types, reason = "its order is never seen")]
-pub(crate) type Pods = std::collections::HashMap<Key, Box<PodRun>>;
 
 /// Namespace and name of a service.
 pub(crate) type Service = (Arc<str>, Arc<str>);

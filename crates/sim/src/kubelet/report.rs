@@ -2,7 +2,9 @@
 
 use super::run::{ContainerRun, Doing, PodRun, Stage};
 use super::spec::{PodSpec, RestartPolicy};
-use super::status::{CONDITIONS, Condition, ContainerStatus, Ip, Phase, PodStatus, State, foreign};
+use super::status::{
+    Condition, Conditions, ContainerStatus, Ip, Own, Phase, PodStatus, State, foreign,
+};
 use crate::cluster::Cluster;
 use crate::object::{Object, Raw};
 use jiff::Timestamp;
@@ -23,11 +25,15 @@ impl PodRun {
             cluster.machines.give_back(self);
         }
         self.set_conditions(now);
-        if self.wrote.is_none() || self.was_overwritten(&stored) {
-            self.foreign = foreign(&stored);
-        }
+        let mut foreign = match self.last_status() {
+            Some(status) if !self.was_overwritten(&stored) => {
+                Arc::clone(&status.conditions.foreign)
+            }
+            _ => foreign(&stored),
+        };
+        self.observe(&mut foreign);
         let host = cluster.machines.address(&self.node);
-        let status = self.status(host);
+        let status = self.status(host, foreign);
         let status = Raw::value(status);
         if cluster.write_status(&self.key, status.clone()).is_some() {
             self.wrote = Some(status);
@@ -39,27 +45,40 @@ impl PodRun {
         self.wrote.is_some() && self.wrote.as_ref() != pod.fields.get("status")
     }
 
-    fn status(&self, host: Arc<str>) -> PodStatus {
-        let (reason, message) = self.fate.clone().unwrap_or_default();
-        let mut conditions = self.conditions();
-        for mut one in self.foreign.iter().cloned() {
-            if one.r#type == "PodScheduled" {
-                one.observed_generation = Some(self.generation);
-            }
-            conditions.push(one);
+    /// The status that was written last.
+    fn last_status(&self) -> Option<&PodStatus> {
+        self.wrote.as_ref()?.as_value()
+    }
+
+    /// That the pod is scheduled is said of its present state.
+    fn observe(&self, foreign: &mut Arc<[Condition]>) {
+        let generation = Some(self.generation);
+        let old =
+            |one: &Condition| one.r#type == "PodScheduled" && one.observed_generation != generation;
+        if let Some(index) = foreign.iter().position(old)
+            && let Some(one) = Arc::make_mut(foreign).get_mut(index)
+        {
+            one.observed_generation = generation;
         }
-        let rejected = self.start_time.is_none();
-        let each = self.containers.iter().enumerate();
-        let mut statuses: Vec<ContainerStatus> = each
-            .map(|(index, run)| container(&self.spec, index, run))
-            .collect();
-        for (status, run) in statuses.iter_mut().zip(&self.containers).take(self.inits()) {
+    }
+
+    fn status(&self, host: Arc<str>, foreign: Arc<[Condition]>) -> PodStatus {
+        let (reason, message) = self.fate.clone().unwrap_or_default();
+        let conditions = Conditions {
+            generation: self.generation,
+            own: self.conditions(),
+            foreign,
+        };
+        let each = || {
+            // A pod that was rejected has none.
+            let all = self.containers.iter().enumerate();
+            all.filter(|_| self.start_time.is_some())
+                .map(|(index, run)| container(&self.spec, index, run))
+        };
+        let mut inits: Vec<ContainerStatus> = each().take(self.inits()).collect();
+        for (status, run) in inits.iter_mut().zip(&self.containers) {
             status.ready |= run.is_done();
         }
-        if rejected {
-            statuses.clear();
-        }
-        let main = statuses.split_off(self.inits().min(statuses.len()));
         let ip = if self.spec.host_network && self.start_time.is_some() {
             Arc::clone(&host)
         } else {
@@ -80,8 +99,8 @@ impl PodRun {
             pod_ips: ips(&ip),
             pod_ip: ip,
             start_time: self.start_time,
-            init_container_statuses: statuses,
-            container_statuses: main,
+            init_container_statuses: inits,
+            container_statuses: each().skip(self.inits()).collect(),
             qos_class: self.spec.qos(),
         }
     }
@@ -166,10 +185,10 @@ impl PodRun {
         }
     }
 
-    fn conditions(&self) -> Vec<Condition> {
+    fn conditions(&self) -> [Own; 4] {
         let over = self.is_completed();
-        let each = CONDITIONS.iter().zip(&self.since).enumerate();
-        each.map(|(index, (name, since))| {
+        let mut index = 0;
+        self.since.map(|since| {
             let (reason, message) = match (index, since.value) {
                 (1, _) if over && self.phase != Phase::Failed => ("PodCompleted", String::new()),
                 (2 | 3, false) if self.phase == Phase::Failed => ("PodFailed", String::new()),
@@ -178,17 +197,13 @@ impl PodRun {
                 (2 | 3, false) => ("ContainersNotReady", self.unready()),
                 _ => ("", String::new()),
             };
-            Condition {
-                r#type: (*name).into(),
-                observed_generation: Some(self.generation),
-                status: if since.value { "True" } else { "False" }.into(),
-                last_probe_time: None,
-                last_transition_time: since.at,
-                reason: reason.into(),
-                message,
+            index += 1;
+            Own {
+                since,
+                reason,
+                message: message.into(),
             }
         })
-        .collect()
     }
 
     /// All main containers ended well and stay so.

@@ -5,7 +5,7 @@ use super::backoff::Backoff;
 use super::life::Instance;
 use super::probe::Probing;
 use super::spec::PodSpec;
-use super::status::{Condition, Ended, Phase, Since, State};
+use super::status::{Ended, Phase, Since, State};
 use crate::behaviour::Behaviour;
 use crate::events::Reference;
 use crate::object::{Key, Object, Raw, Shared};
@@ -42,8 +42,6 @@ pub(crate) struct PodRun {
     pub(super) deleted: bool,
     /// The status that was written last.
     pub(super) wrote: Option<Raw>,
-    /// The conditions of others in it.
-    pub(super) foreign: Vec<Condition>,
     /// What of its node counts as its own.
     pub(super) counted: Requests,
 }
@@ -171,7 +169,6 @@ impl PodRun {
             fate: None,
             deleted: false,
             wrote: None,
-            foreign: Vec::new(),
             counted: Requests::default(),
         }
     }

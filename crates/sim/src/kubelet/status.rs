@@ -7,7 +7,6 @@ use crate::object::Object;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -42,7 +41,7 @@ pub(crate) struct PodStatus {
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(super) message: String,
     pub(super) observed_generation: u64,
-    pub(crate) conditions: Vec<Condition>,
+    pub(super) conditions: Conditions,
     #[serde(rename = "hostIP", skip_serializing_if = "str::is_empty")]
     pub(super) host_ip: Arc<str>,
     #[serde(rename = "hostIPs", skip_serializing_if = "Option::is_none")]
@@ -60,6 +59,51 @@ pub(crate) struct PodStatus {
     pub(super) qos_class: &'static str,
 }
 
+/// The conditions of a pod: the kubelet's own first.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Conditions {
+    /// Of what state of the pod's object the own ones are.
+    pub(super) generation: u64,
+    /// In the order of [`CONDITIONS`].
+    pub(super) own: [Own; 4],
+    /// Those that others have written: shared by the states of a pod.
+    pub(super) foreign: Arc<[Condition]>,
+}
+
+/// One of the kubelet's own.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Own {
+    pub(super) since: Since,
+    pub(super) reason: &'static str,
+    pub(super) message: Box<str>,
+}
+
+impl Serialize for Conditions {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let own = CONDITIONS
+            .iter()
+            .zip(&self.own)
+            .map(|(name, one)| Condition {
+                r#type: (*name).to_owned(),
+                observed_generation: Some(self.generation),
+                status: one.since.text().to_owned(),
+                last_probe_time: None,
+                last_transition_time: one.since.at,
+                reason: one.reason.to_owned(),
+                message: one.message.to_string(),
+            });
+        out.collect_seq(own.chain(self.foreign.iter().cloned()))
+    }
+}
+
+impl PodStatus {
+    /// Since when the pod is ready; `None` when it is not.
+    pub(crate) fn ready_since(&self) -> Option<Timestamp> {
+        let [_, _, ready, _] = &self.conditions.own;
+        ready.since.at.filter(|_| ready.since.value)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Ip {
     pub(super) ip: Arc<str>,
@@ -68,15 +112,15 @@ pub(super) struct Ip {
 /// `core/v1 PodCondition`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct Condition {
-    pub(crate) r#type: Cow<'static, str>,
+pub(super) struct Condition {
+    pub(super) r#type: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) observed_generation: Option<u64>,
-    pub(crate) status: Cow<'static, str>,
+    pub(super) status: String,
     pub(super) last_probe_time: Option<Timestamp>,
-    pub(crate) last_transition_time: Option<Timestamp>,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    pub(super) reason: Cow<'static, str>,
+    pub(super) last_transition_time: Option<Timestamp>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) reason: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) message: String,
 }
@@ -269,13 +313,18 @@ pub(super) const CONDITIONS: [&str; 4] = [
 ];
 
 /// A condition and when it last changed.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Since {
     pub(super) value: bool,
     pub(super) at: Option<Timestamp>,
 }
 
 impl Since {
+    /// The value as the status of a condition.
+    fn text(self) -> &'static str {
+        if self.value { "True" } else { "False" }
+    }
+
     /// Sets the value; the time is that of the last change.
     pub(super) fn set(&mut self, value: bool, now: Timestamp) {
         if self.at.is_none() || self.value != value {
@@ -288,14 +337,14 @@ impl Since {
 }
 
 /// The conditions in the stored status that are not the kubelet's own.
-pub(super) fn foreign(pod: &Object) -> Vec<Condition> {
+pub(super) fn foreign(pod: &Object) -> Arc<[Condition]> {
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct Stored {
         conditions: Vec<Condition>,
     }
     let stored: Stored = pod.status();
-    let mine = |one: &Condition| CONDITIONS.contains(&&*one.r#type);
+    let mine = |one: &Condition| CONDITIONS.contains(&one.r#type.as_str());
     stored
         .conditions
         .into_iter()

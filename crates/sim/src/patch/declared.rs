@@ -29,7 +29,7 @@ pub(super) fn check(row: &Resource, config: &Map<String, Value>) -> Result<(), S
         if row.group.is_empty() {
             format!("/{}", row.version)
         } else {
-            row.api_version()
+            row.api_version().to_string()
         },
         row.kind,
     );

@@ -35,7 +35,7 @@ impl Manager {
             entry: ManagedFields {
                 manager: writer.manager.to_owned(),
                 operation: operation.to_owned(),
-                api_version: row.api_version(),
+                api_version: row.api_version().to_string(),
                 time,
                 fields_type: "FieldsV1".to_owned(),
                 fields_v1: None,
@@ -49,7 +49,7 @@ impl Manager {
         self.entry.manager == writer.manager
             && self.entry.operation == operation
             && self.entry.subresource == writer.subresource
-            && (operation == "Apply" || self.entry.api_version == row.api_version())
+            && (operation == "Apply" || *self.entry.api_version == *row.api_version())
     }
 
     /// As a conflict names it.

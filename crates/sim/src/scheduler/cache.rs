@@ -18,8 +18,6 @@ pub(super) struct NodeInfo {
     pub(super) allocatable: Amounts,
     pub(super) used: Amounts,
     pub(super) pods: BTreeSet<Key>,
-    /// How many of the pods each owner has, by its uid.
-    pub(super) owners: BTreeMap<String, i64>,
     pub(super) ports: BTreeSet<(u16, String, Key)>,
 }
 
@@ -28,6 +26,8 @@ pub(super) struct NodeInfo {
 pub(super) struct Cache {
     pub(super) nodes: BTreeMap<Arc<str>, NodeInfo>,
     pub(super) pods: BTreeMap<Key, (Arc<str>, Arc<PodInfo>)>,
+    /// How many pods an owner has on a node, by its uid and the node.
+    pub(super) owners: BTreeMap<String, BTreeMap<Arc<str>, i64>>,
     /// Pods with a required anti-affinity of their own.
     pub(super) shy: BTreeSet<Key>,
 }
@@ -85,7 +85,8 @@ impl Cache {
         }
         place.pods.insert(key.clone());
         if let Some(owner) = &info.owner {
-            let count = place.owners.entry(owner.clone()).or_default();
+            let counts = self.owners.entry(owner.clone()).or_default();
+            let count = counts.entry(Arc::clone(&node)).or_default();
             *count = count.saturating_add(1);
         }
         if !info.anti.is_empty() {
@@ -115,13 +116,17 @@ impl Cache {
             place.used.subtract(&info.requests);
             place.ports.retain(|(.., owner)| owner != key);
             place.pods.remove(key);
-            if let Some(owner) = &info.owner
-                && let Some(count) = place.owners.get_mut(owner)
-            {
-                *count = count.saturating_sub(1);
-                if *count == 0 {
-                    place.owners.remove(owner);
-                }
+        }
+        if let Some(owner) = &info.owner
+            && let Some(counts) = self.owners.get_mut(owner)
+            && let Some(count) = counts.get_mut(&node)
+        {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                counts.remove(&node);
+            }
+            if counts.is_empty() {
+                self.owners.remove(owner);
             }
         }
         true

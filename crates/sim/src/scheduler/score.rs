@@ -20,12 +20,21 @@ pub(super) fn best(
     nodes: &[(&Arc<str>, &NodeInfo)],
 ) -> Vec<Arc<str>> {
     let liked = liked(cache, spec, info);
+    let siblings = info
+        .owner
+        .as_ref()
+        .and_then(|owner| cache.owners.get(owner));
     let all = |score: &dyn Fn(&Arc<str>, &NodeInfo) -> i64| -> Vec<i64> {
         nodes.iter().map(|(name, node)| score(name, node)).collect()
     };
     let parts = [
         (ROOM, all(&|_, node| room(node, info))),
-        (OWNER, few_best(all(&|_, node| same_owner(node, info)))),
+        (
+            OWNER,
+            few_best(all(&|name, _| {
+                siblings.and_then(|on| on.get(name).copied()).unwrap_or(0)
+            })),
+        ),
         (
             NODE_AFFINITY,
             many_best(all(&|name, node| preferred_node(spec, name, node))),
@@ -65,13 +74,6 @@ fn room(node: &NodeInfo, info: &PodInfo) -> i64 {
         left.saturating_mul(100).checked_div(all).unwrap_or(0)
     };
     i64::midpoint(part("cpu", 100), part("memory", 200 << 20))
-}
-
-fn same_owner(node: &NodeInfo, info: &PodInfo) -> i64 {
-    let owner = info.owner.as_ref();
-    owner
-        .and_then(|owner| node.owners.get(owner).copied())
-        .unwrap_or(0)
 }
 
 fn preferred_node(spec: &Spec, name: &str, node: &NodeInfo) -> i64 {

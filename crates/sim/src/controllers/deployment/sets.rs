@@ -36,22 +36,18 @@ pub(super) struct Set {
     /// How many are asked for.
     pub(super) replicas: i64,
     min_ready_seconds: i64,
-    pub(super) status: Arc<replicaset::Status>,
+    pub(super) status: replicaset::Status,
 }
 
 impl Set {
     /// The ReplicaSet, and the digest of its template.
     fn of(object: &Arc<Object>) -> Option<(Self, [u8; 32])> {
         let spec = replicaset::Spec::of(object)?;
-        let read = |text: &str| serde_json::from_str(text).ok();
-        let status = object.fields.get("status");
         let set = Self {
             object: Arc::clone(object),
             replicas: spec.replicas,
             min_ready_seconds: spec.min_ready_seconds,
-            status: status
-                .and_then(|status| status.read_once(read))
-                .unwrap_or_default(),
+            status: replicaset::Status::of(object),
         };
         Some((set, spec.digest))
     }
@@ -267,7 +263,7 @@ impl Look<'_> {
         let object = self.cluster.modify(&set.key(), |object| {
             object.meta.annotations.insert(DESIRED.to_owned(), desired);
             object.meta.annotations.insert(MAX.to_owned(), most);
-            change_spec(object, "replicas", &json!(replicas));
+            resize(object, replicas);
         });
         let (changed, _) = object.and_then(|object| Set::of(&object)).ok_or(Refused)?;
         let places = self.old.iter_mut().chain(&mut self.new);
@@ -330,6 +326,15 @@ fn raise_revision(annotations: &mut BTreeMap<String, String>, revision: i64) {
         history.remove(0);
     }
     annotations.insert(HISTORY.to_owned(), history.join(","));
+}
+
+/// Sets how many pods a ReplicaSet is to have. What is known of its template stays known.
+fn resize(set: &mut Object, replicas: i64) {
+    let known = replicaset::Spec::of(set);
+    change_spec(set, "replicas", &json!(replicas));
+    if let (Some(known), Some(spec)) = (known, set.fields.get("spec")) {
+        spec.read_once(|_| Some(known.of_size(replicas)));
+    }
 }
 
 /// Sets one field of a spec.
