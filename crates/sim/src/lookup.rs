@@ -6,15 +6,17 @@ use std::hash::Hash;
 /// Found by name, and never gone through: the order of its entries, which differs from run to run,
 /// cannot get into a history. It gives memory back when most of what was in it is gone.
 #[derive(Debug)]
+pub(crate) struct Lookup<K, V>(Map<K, V>);
+
 #[expect(clippy::disallowed_types, reason = "its order cannot be seen")]
-pub(crate) struct Lookup<K, V>(std::collections::HashMap<K, V>);
+type Map<K, V> = std::collections::HashMap<K, V>;
 
 /// So much room is never given back.
 const LEAST: usize = 64;
 
 impl<K, V> Default for Lookup<K, V> {
     fn default() -> Self {
-        Self(Default::default())
+        Self(Map::default())
     }
 }
 

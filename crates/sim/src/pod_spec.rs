@@ -132,12 +132,12 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn pod(spec: Value) -> Object {
+    fn pod(spec: &Value) -> Object {
         Object::from_value(json!({"metadata": {"name": "a"}, "spec": spec})).unwrap()
     }
 
     fn placed(spec: &Value) -> Object {
-        let mut pod = pod(spec.clone());
+        let mut pod = pod(spec);
         let spec = place(pod.fields.get("spec").unwrap(), &"n1".into()).unwrap();
         pod.fields.insert("spec", spec);
         pod
@@ -147,20 +147,20 @@ mod tests {
     fn a_placed_pod_is_written_with_its_node() {
         let spec = json!({"containers": [{"name": "main"}]});
         let with = json!({"nodeName": "n1", "containers": [{"name": "main"}]});
-        assert_eq!(placed(&spec).to_value(), pod(with).to_value());
+        assert_eq!(placed(&spec).to_value(), pod(&with).to_value());
         assert_eq!(
             placed(&json!({})).to_value(),
-            pod(json!({"nodeName": "n1"})).to_value()
+            pod(&json!({"nodeName": "n1"})).to_value()
         );
         let other = placed(&json!({"nodeName": "other"}));
-        assert_eq!((&*node_of(&other), &*node_of(&pod(json!({})))), ("n1", ""));
+        assert_eq!((&*node_of(&other), &*node_of(&pod(&json!({})))), ("n1", ""));
         assert_eq!(place(&Raw::of(&1).unwrap(), &"n1".into()), None);
     }
 
     #[test]
     fn pods_of_one_template_are_read_once_wherever_they_are() {
-        let mut one = pod(json!({"containers": [{"name": "main"}]}));
-        let mut other = pod(json!({"containers": [{"name": "main"}]}));
+        let mut one = pod(&json!({"containers": [{"name": "main"}]}));
+        let mut other = pod(&json!({"containers": [{"name": "main"}]}));
         one.fields.insert(
             "spec",
             place(one.fields.get("spec").unwrap(), &"n1".into()).unwrap(),
