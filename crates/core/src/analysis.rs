@@ -11,7 +11,7 @@ mod pattern;
 
 pub use kin::{alike, kin_keys};
 
-use crate::diagnose::{ChangeKind, Diagnosis};
+use crate::diagnose::{ChangeKind, Diagnosis, Evidence, EvidenceSource};
 use crate::guard::Verdict;
 use crate::history::ActOutcome;
 use crate::incident::{Attempt, Incident, Outcome, Phase};
@@ -177,6 +177,12 @@ fn cause(incident: &Incident) -> Vec<String> {
 }
 
 fn changed_last(diagnosis: &Diagnosis) -> Vec<String> {
+    let is_change = |one: &&Evidence| one.source == EvidenceSource::Change;
+    if diagnosis.changes.is_empty()
+        && let Some(change) = diagnosis.evidence.iter().find(is_change)
+    {
+        return vec![format!("- {}.", code(&change.fact))];
+    }
     if diagnosis.changes.is_empty() {
         return vec!["- No change before the fault was seen.".to_owned()];
     }
@@ -292,7 +298,7 @@ fn why(incident: &Incident) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::{Change, Evidence, EvidenceSource};
+    use crate::diagnose::Change;
     use crate::guard::stage::{Stage, done};
     use crate::guard::{Ruling, judge};
     use crate::incident::Fingerprint;

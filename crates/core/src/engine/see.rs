@@ -2,7 +2,7 @@
 
 use super::turn::Turn;
 use super::{LookId, Looking};
-use crate::diagnose::{self, Diagnosis};
+use crate::diagnose::{self, Diagnosis, EvidenceSource};
 use crate::ids::{IncidentId, Uid};
 use crate::incident::{Event, Fingerprint, Incident, Outcome, Phase};
 use crate::record::EntryKind;
@@ -23,16 +23,14 @@ impl Turn<'_> {
         let looked_at = self.owner_looked_at(&looking, snapshot);
         let mut seen = Vec::new();
         for diagnosis in diagnosed.diagnoses {
-            let is_in_scope = looked_at.as_ref() == Some(&diagnosis.owner.uid);
-            let Some(id) = self.join(&diagnosis) else {
-                continue;
-            };
-            if is_in_scope {
+            let is_subject =
+                matches!(&looking, Looking::Subject(it) if it.same_name(&diagnosis.subject));
+            if looked_at.as_ref() != Some(&diagnosis.owner.uid) && !is_subject {
+                // Only a part of this owner is shown, and not afresh.
+                self.seen_beside(&diagnosis);
+            } else if let Some(id) = self.join(&diagnosis, snapshot.fresh) {
                 self.consider(&id, snapshot, Some(diagnosis));
                 seen.push(id);
-            } else {
-                // The snapshot shows only a part of this owner, and not afresh: it gets its own look.
-                self.look_at(&id, false);
             }
         }
         if let Looking::Incident { id, .. } = &looking
@@ -44,6 +42,15 @@ impl Turn<'_> {
         self.look_again(look, looking);
         if let Some(subject) = self.engine.run.owed.pop_first() {
             self.look_at_subject(subject);
+        }
+    }
+
+    /// A fault of another owner than the one that was looked at. It gets a look of its own, and only
+    /// that one counts; where it has an incident, its own changes bring it.
+    fn seen_beside(&mut self, diagnosis: &Diagnosis) {
+        let mut open = self.engine.open.values();
+        if !open.any(|incident| incident.owner.uid == diagnosis.owner.uid) {
+            self.look_at_subject(diagnosis.subject.clone());
         }
     }
 
@@ -156,7 +163,7 @@ impl Turn<'_> {
     }
 
     /// The incident that a diagnosis belongs to: the one of that owner, else a new one.
-    fn join(&mut self, diagnosis: &Diagnosis) -> Option<IncidentId> {
+    fn join(&mut self, diagnosis: &Diagnosis, fresh: bool) -> Option<IncidentId> {
         let of_owner = self
             .engine
             .open
@@ -164,7 +171,7 @@ impl Turn<'_> {
             .find(|i| i.owner.uid == diagnosis.owner.uid);
         let Some(incident) = of_owner else {
             let id = self.open_incident(&diagnosis.owner, &diagnosis.subject, diagnosis.class)?;
-            self.take_diagnosis(&id, diagnosis);
+            self.take_diagnosis(&id, diagnosis, fresh);
             return Some(id);
         };
         let id = incident.id.clone();
@@ -180,7 +187,7 @@ impl Turn<'_> {
             // A person has it for want of evidence, and now there is enough.
             self.reclassify(&id, diagnosis);
         }
-        self.take_diagnosis(&id, diagnosis);
+        self.take_diagnosis(&id, diagnosis, fresh);
         Some(id)
     }
 
@@ -209,15 +216,14 @@ impl Turn<'_> {
     }
 
     /// Keeps the newest diagnosis; the record gets a row only when it says something new.
-    fn take_diagnosis(&mut self, id: &IncidentId, diagnosis: &Diagnosis) {
+    fn take_diagnosis(&mut self, id: &IncidentId, diagnosis: &Diagnosis, fresh: bool) {
         let Some(known) = self.engine.open.get(id) else {
             return;
         };
         let news = |d: &Diagnosis| (d.class, d.reason.clone(), d.confidence, d.path.clone());
-        let is_new = known
-            .diagnosis
-            .as_ref()
-            .is_none_or(|old| news(old) != news(diagnosis));
+        let is_new = known.diagnosis.as_ref().is_none_or(|old| {
+            news(old) != news(diagnosis) && (fresh || !is_all_but_the_logs(old, diagnosis))
+        });
         if !is_new {
             return;
         }
@@ -234,6 +240,20 @@ impl Turn<'_> {
         );
         self.record(Some(id), EntryKind::Diagnosed, text, diagnosis);
     }
+}
+
+/// Whether `new` says what `old` says, but for the logs that only a fresh look reads.
+fn is_all_but_the_logs(old: &Diagnosis, new: &Diagnosis) -> bool {
+    let read_logs = |d: &Diagnosis| {
+        d.evidence
+            .iter()
+            .any(|one| one.source == EvidenceSource::Log)
+    };
+    let undisputed = new.blind.is_empty() && new.evidence.iter().all(|one| one.supports);
+    (old.class, &old.reason) == (new.class, &new.reason)
+        && read_logs(old)
+        && !read_logs(new)
+        && undisputed
 }
 
 /// Mid-action the class stays: what is seen then is the action's own rollout. An incident that a

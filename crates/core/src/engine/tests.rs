@@ -1,6 +1,7 @@
 //! Stories of the engine alone: a driver answers its effects from small worlds, in virtual time.
 
 mod alerts;
+mod beside;
 mod breaker;
 mod checks;
 mod journal;
@@ -17,7 +18,7 @@ use crate::policy::Autonomy;
 use crate::record::{Entry, EntryKind};
 use crate::signal::{Alert, Signal, SignalBody};
 use crate::testkit;
-use crate::world::{Coverage, Kind, Source};
+use crate::world::{Coverage, Kind, Scope, Source};
 use jiff::SignedDuration;
 use proptest::prelude::*;
 
@@ -115,6 +116,8 @@ fn checkpoint(autonomy: Autonomy) -> Checkpoint {
 /// The cluster as the driver plays it.
 struct World {
     look: fn(Timestamp) -> Snapshot,
+    /// What a look at a part of it leaves out.
+    narrow: fn(Snapshot, &Scope) -> Snapshot,
     rehearse: fn() -> Rehearsal,
     act: fn() -> ActOutcome,
     read_back: fn() -> ActOutcome,
@@ -176,6 +179,7 @@ impl Driver {
     fn new(autonomy: Autonomy, look: fn(Timestamp) -> Snapshot) -> Self {
         let world = World {
             look,
+            narrow: |whole, _| whole,
             rehearse: accepted,
             act: done,
             read_back: done,
@@ -214,8 +218,10 @@ impl Driver {
 
     fn answer(&mut self, effect: Effect) -> Option<Input> {
         match effect {
-            Effect::Observe { look, fresh, .. } => {
-                let mut snapshot = (self.world.look)(self.now);
+            Effect::Observe {
+                look, scope, fresh, ..
+            } => {
+                let mut snapshot = (self.world.narrow)((self.world.look)(self.now), &scope);
                 snapshot.fresh = fresh;
                 Some(Input::Observed {
                     look,

@@ -1,0 +1,119 @@
+//! Several things are broken at once: what a look shows of another one says little of it.
+
+use super::*;
+
+/// A workload that is killed for memory, and beside it a node that somebody has cordoned.
+fn both(now: Timestamp) -> Snapshot {
+    testkit::world(&now.to_string())
+        .node("node2")
+        .cordoned()
+        .managed("kubectl-cordon", &[crate::world::Field::Unschedulable], 90)
+        .event(
+            "NodeNotSchedulable",
+            "Node node2 status is now: NodeNotSchedulable",
+        )
+        .seen(90, 90, 1)
+        .node("node1")
+        .deployment("demo", "cart")
+        .revision(1)
+        .memory("64Mi", "96Mi")
+        .pod("cart-1-a")
+        .crash_loop(137, "OOMKilled", 5, 4)
+        .event("BackOff", "Back-off restarting failed container app")
+        .seen(60, 5, 4)
+        .snapshot()
+}
+
+/// A look at a workload takes nodes in trouble along, without their Events; one at a node the pods
+/// on it, and there are none.
+fn narrow(mut whole: Snapshot, scope: &Scope) -> Snapshot {
+    let is_node = matches!(scope, Scope::Of(it) if it.kind == Kind::Node);
+    whole
+        .events
+        .retain(|event| (event.involved_object.kind == Kind::Node) == is_node);
+    if is_node {
+        whole.pods.clear();
+        whole.workloads.clear();
+    }
+    whole
+}
+
+fn story() -> Driver {
+    let mut story = Driver::new(Autonomy::Recommend, both);
+    story.world.narrow = narrow;
+    story
+}
+
+fn looks(story: &Driver) -> usize {
+    let inputs = story.journal.iter();
+    inputs
+        .filter(|(input, ..)| matches!(input, Input::Observed { .. }))
+        .count()
+}
+
+#[test]
+fn what_is_seen_beside_gets_a_look_of_its_own_and_is_diagnosed_by_that() {
+    let mut story = story();
+    story.hear("cart-1-a");
+    let open: Vec<_> = story.engine.open_incidents().collect();
+    let said = open.iter().map(|incident| {
+        let diagnosis = incident.diagnosis.as_ref();
+        let confidence = diagnosis.map_or(0, |diagnosis| diagnosis.confidence.0);
+        (incident.fingerprint.class, confidence)
+    });
+    let mut said: Vec<_> = said.collect();
+    said.sort_unstable();
+    let wanted = [(FaultClass::OomKilled, 85), (FaultClass::NodeCordoned, 92)];
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(wanted.iter().all(|one| said.contains(one)), "{said:?}");
+}
+
+#[test]
+fn what_happens_to_one_of_two_broken_things_is_no_news_of_the_other() {
+    let mut story = story();
+    story.hear("cart-1-a");
+    story.pass(10);
+    let (diagnosed, looked) = (story.count(EntryKind::Diagnosed), looks(&story));
+    for _ in 0..10 {
+        story.hear("cart-1-a");
+        story.pass(5);
+    }
+    let rows = story.count(EntryKind::Diagnosed);
+    assert_eq!(rows, diagnosed, "nothing is new");
+    // Ten of the workload, and what each of the two wants by itself.
+    assert!(looks(&story) - looked <= 14, "{}", looks(&story) - looked);
+}
+
+#[test]
+fn a_look_without_logs_takes_nothing_from_one_with_logs() {
+    fn killed(now: Timestamp) -> Snapshot {
+        testkit::world(&now.to_string())
+            .node("node1")
+            .deployment("demo", "cart")
+            .revision(1)
+            .pod("cart-1-a")
+            .crash_loop(1, "Error", 5, 4)
+            .previous_log(&["fatal: this release is broken"])
+            .event("BackOff", "Back-off restarting failed container app")
+            .seen(60, 5, 4)
+            .snapshot()
+    }
+    let mut story = Driver::new(Autonomy::Recommend, killed);
+    story.hear("cart-1-a");
+    story.pass(20);
+    let rows = story.count(EntryKind::Diagnosed);
+    let said = |story: &Driver| format!("{:?}", story.last().diagnosis);
+    assert!(said(&story).contains("this release is broken"));
+    // The watch goes on, and reads no logs.
+    story.world.look = |now| {
+        let mut snapshot = killed(now);
+        snapshot.logs.clear();
+        snapshot
+    };
+    for _ in 0..5 {
+        story.pass(20);
+        story.hear("cart-1-a");
+    }
+    assert_eq!(story.count(EntryKind::Diagnosed), rows);
+    assert!(said(&story).contains("this release is broken"));
+}
