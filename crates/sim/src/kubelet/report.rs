@@ -69,11 +69,15 @@ impl PodRun {
             own: self.conditions(),
             foreign,
         };
+        // A pod that was rejected has no containers.
+        let some = if self.start_time.is_some() {
+            self.containers.len()
+        } else {
+            0
+        };
         let each = || {
-            // A pod that was rejected has none.
-            let all = self.containers.iter().enumerate();
-            all.filter(|_| self.start_time.is_some())
-                .map(|(index, run)| container(&self.spec, index, run))
+            let all = self.containers.iter().enumerate().take(some);
+            all.map(|(index, run)| container(&self.spec, index, run))
         };
         let mut inits: Vec<ContainerStatus> = each().take(self.inits()).collect();
         for (status, run) in inits.iter_mut().zip(&self.containers) {

@@ -351,3 +351,35 @@ pub(super) fn foreign(pod: &Object) -> Arc<[Condition]> {
         .filter(|one| !mine(one))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn statuses_are_equal_when_they_are_written_alike_whatever_spec_they_point_to() {
+        let status = |image: &str| ContainerStatus {
+            spec: {
+                let container = json!({"name": "main", "image": image});
+                let spec = json!({"containers": [container]});
+                Arc::new(serde_json::from_value(spec).unwrap())
+            },
+            index: 0,
+            state: State::running(Timestamp::UNIX_EPOCH),
+            last_state: State::Nothing {},
+            ready: true,
+            restart_count: 0,
+            id: "0a".into(),
+            started: true,
+        };
+        assert_eq!(status("a:1"), status("a:1"));
+        assert_ne!(status("a:1"), status("a:2"));
+        let text = serde_json::to_value(status("a:1")).unwrap();
+        assert_eq!(text["containerID"], "containerd://0a");
+        assert_eq!(
+            text["state"]["running"]["startedAt"],
+            "1970-01-01T00:00:00Z"
+        );
+    }
+}
