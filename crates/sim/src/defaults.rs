@@ -218,7 +218,11 @@ mod tests {
             spec["selector"],
             json!({"matchLabels": {"batch.kubernetes.io/controller-uid": "u"}})
         );
-        assert_eq!(spec["template"]["metadata"]["labels"]["job-name"], "j");
+        let labels = &spec["template"]["metadata"]["labels"];
+        assert_eq!(labels["job-name"], "j");
+        // Recorded on the lab: docs/recorded/job-ok.yaml.
+        let own = serde_json::to_value(&job).unwrap();
+        assert_eq!(own["metadata"]["labels"], *labels);
         assert_eq!(
             (&spec["completions"], &spec["backoffLimit"]),
             (&json!(1), &json!(6))

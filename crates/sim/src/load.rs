@@ -210,7 +210,8 @@ fn values(text: &str) -> Result<Vec<Value>, (usize, String)> {
             all.push(yaml(&document).map_err(wrong)?);
             continue;
         }
-        let stream = serde_json::Deserializer::from_str(&document).into_iter();
+        // Without its last line's end: a document that breaks off does so on that line.
+        let stream = serde_json::Deserializer::from_str(document.trim_end()).into_iter();
         match stream.collect::<Result<Vec<Value>, _>>() {
             Ok(values) => all.extend(values),
             // A map of YAML may begin like one of JSON.
@@ -461,6 +462,14 @@ mod tests {
         let objects = parsed(list);
         assert_eq!(names(&objects), ["Deployment d"]);
         assert_eq!(&*objects[0].object.api_version, "apps/v1");
+    }
+
+    #[test]
+    fn json_that_breaks_off_does_so_on_its_last_line() {
+        let text = "{\"kind\": \"Pod\", \"metadata\": {\n";
+        let error = parse(Path::new("cut.json"), text).unwrap_err();
+        let error = error.to_string();
+        assert!(error.ends_with("at line 1 column 29"), "{error}");
     }
 
     #[test]

@@ -135,6 +135,10 @@ pub(super) fn identify_job(object: &mut Object) {
         labels.insert("batch.kubernetes.io/controller-uid".to_owned(), json!(uid));
     }
     object.set("spec", &spec);
+    // The real one fills defaults in again when it reads what it stored, and finds these labels then.
+    if object.meta.labels.is_empty() {
+        object.meta.labels = template_labels(&spec).into();
+    }
 }
 
 pub(super) fn cron_job(spec: &mut Fields) {

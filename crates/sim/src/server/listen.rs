@@ -5,8 +5,9 @@ use axum::Router;
 use axum::serve::Listener;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -39,14 +40,22 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// `https://127.0.0.1:6443`.
+    /// `https://127.0.0.1:6443`: where a client on this machine finds it.
     pub fn url(&self) -> String {
+        let mut address = self.address;
+        // Nobody can be reached at "every address".
+        if address.ip().is_unspecified() {
+            address.set_ip(match address {
+                SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
         let scheme = if self.certificate.is_some() {
             "https"
         } else {
             "http"
         };
-        format!("{scheme}://{}", self.address)
+        format!("{scheme}://{address}")
     }
 }
 
@@ -117,7 +126,13 @@ pub fn kubeconfig(listening: &Listening, token: &str) -> String {
 fn acceptor(
     address: SocketAddr,
 ) -> Result<(String, TlsAcceptor), Box<dyn std::error::Error + Send + Sync>> {
-    let names = vec![address.ip().to_string(), "localhost".to_owned()];
+    let mut addresses: BTreeSet<IpAddr> =
+        [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()].into();
+    if !address.ip().is_unspecified() {
+        addresses.insert(address.ip());
+    }
+    let mut names = vec!["localhost".to_owned()];
+    names.extend(addresses.iter().map(IpAddr::to_string));
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names)?;
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
     let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
@@ -172,5 +187,24 @@ impl Listener for Tls {
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
         self.tcp.local_addr()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_listens_everywhere_is_found_on_loopback() {
+        let url = |address: &str| {
+            let listening = Listening {
+                address: address.parse().unwrap(),
+                certificate: Some(String::new()),
+            };
+            listening.url()
+        };
+        assert_eq!(url("0.0.0.0:6443"), "https://127.0.0.1:6443");
+        assert_eq!(url("[::]:6443"), "https://[::1]:6443");
+        assert_eq!(url("192.0.2.1:6443"), "https://192.0.2.1:6443");
     }
 }
