@@ -17,6 +17,7 @@ mod scan;
 mod settings;
 mod sim;
 mod story;
+mod values;
 
 pub use failure::{Exit, Failure, OrHelp};
 

@@ -27,10 +27,11 @@ pub use world::WorldError;
 use crate::app::{self, App, StartError};
 use crate::config::{Config, ConfigError, Env};
 use crate::kubeconfig::{self, KubeconfigError};
-use crate::output::{Format, Style, Tone, print};
+use crate::output::{Format, Style, Tone, print, program};
 use crate::pace::PacedClock;
 use crate::shell::{Fatal, Handle};
 use faults::Fault;
+use jiff::Timestamp;
 use nightshift_cluster::rbac::{self, Rights};
 use nightshift_cluster::{Clients, Clock};
 use nightshift_core::world::Coverage;
@@ -42,7 +43,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use story::Story;
+use story::{Story, Visitors};
 use teller::Teller;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -108,10 +109,21 @@ const BETWEEN: Duration = Duration::from_mins(10);
 /// Real time in which the agent has to see everything after its start.
 const OPEN_EYES: Duration = Duration::from_secs(30);
 
-/// Plays the demo. Whether every ending was right.
+/// How the demo ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Every ending was right.
+    Right,
+    /// One was wrong.
+    Wrong,
+    /// It was to end with the story, and somebody ended it before: that says nothing.
+    Interrupted,
+}
+
+/// Plays the demo.
 ///
 /// `wall` tells how long it took; the agent and the cluster live in a time of their own.
-pub async fn run(options: &Options, wall: &dyn Clock) -> Result<bool, DemoError> {
+pub async fn run(options: &Options, wall: &dyn Clock) -> Result<Ending, DemoError> {
     let folder = std::env::temp_dir().join(format!("nightshift-demo-{}", std::process::id()));
     let wrong = |source| DemoError::Folder {
         folder: folder.clone(),
@@ -123,7 +135,13 @@ pub async fn run(options: &Options, wall: &dyn Clock) -> Result<bool, DemoError>
     played
 }
 
-async fn in_folder(options: &Options, folder: &Path, wall: &dyn Clock) -> Result<bool, DemoError> {
+async fn in_folder(
+    options: &Options,
+    folder: &Path,
+    wall: &dyn Clock,
+) -> Result<Ending, DemoError> {
+    // First: the folder is to be removed whenever Ctrl-C comes.
+    let told_to_stop = app::told_to_stop();
     let world = World::new(options.seed, options.speed, &rights())?;
     let clock: Arc<dyn Clock> = Arc::new(PacedClock(Arc::clone(&world.pace)));
     let tasks = TaskTracker::new();
@@ -146,30 +164,34 @@ async fn in_folder(options: &Options, folder: &Path, wall: &dyn Clock) -> Result
             Style::of_stdout(),
             f64::from(options.speed.factor()),
         ),
+        visitors: Visitors::default(),
     };
+    let mut tally = Tally::begin(wall, &story);
     let played = tokio::select! {
-        played = play(options, &mut story, wall) => played,
-        // Nothing was found wrong, and nothing was found right either.
-        () = app::told_to_stop() => Ok(!options.once),
+        played = play(options, &mut story, &mut tally, wall) => played,
+        () = told_to_stop => tally.tell(options, &story, wall),
     };
     if let Some(agent) = agent {
         agent.stop().await?;
     }
     world.server.stop();
-    played
+    played?;
+    Ok(tally.ending(options.once))
 }
 
 async fn play(
     options: &Options,
     story: &mut Story<'_>,
+    tally: &mut Tally,
     wall: &dyn Clock,
-) -> Result<bool, DemoError> {
+) -> Result<(), DemoError> {
     let mut random = StdRng::seed_from_u64(options.seed);
-    let is_right = all_once(options, story, &mut random, wall).await?;
-    if !options.once {
-        again_and_again(story, &mut random).await?;
+    all_once(options, story, tally, &mut random).await?;
+    tally.tell(options, story, wall)?;
+    if options.once {
+        return Ok(());
     }
-    Ok(is_right)
+    again_and_again(story, tally, &mut random).await
 }
 
 /// Lets kubectl in, and says how.
@@ -185,7 +207,7 @@ async fn open_door(
     let path = folder.join("kubeconfig");
     kubeconfig::write(
         &path,
-        &nightshift_sim::server::kubeconfig(&listening, world::ADMIN),
+        &nightshift_sim::server::kubeconfig(&listening, world::VISITOR),
     )?;
     if format == Format::Table {
         let (path, database) = (path.display(), folder.join("nightshift.db"));
@@ -193,8 +215,10 @@ async fn open_door(
             "The cluster listens on {}. In another terminal, until Ctrl-C here:
   kubectl --kubeconfig {path} -n shop get pods --watch
   kubectl --kubeconfig {path} -n shop set image deployment/shipping shipping=shop.test/shipping:nowhere
-  nightshift incidents list --database sqlite://{}\n\n",
+  {} incidents list --database sqlite://{}
+Its time begins a week ago: ages count from then.\n\n",
             listening.url(),
+            program(),
             database.display()
         ))?;
     }
@@ -272,21 +296,98 @@ fn config(folder: &Path, more: &[(&str, &str)]) -> Result<Config, ConfigError> {
     Config::load(None, &env)
 }
 
-/// How a run went.
-#[derive(Clone, Copy, Debug, Default)]
+/// How a run goes.
+#[derive(Clone, Copy, Debug)]
 struct Tally {
     right: usize,
     of: usize,
     alone: usize,
+    begun: Timestamp,
+    begun_in_cluster: Timestamp,
+}
+
+impl Tally {
+    fn begin(wall: &dyn Clock, story: &Story<'_>) -> Self {
+        Self {
+            right: 0,
+            of: 0,
+            alone: 0,
+            begun: wall.now(),
+            begun_in_cluster: story.clock.now(),
+        }
+    }
+
+    fn count(&mut self, fault: &Fault, is_right: bool) {
+        self.of += 1;
+        if is_right {
+            self.right += 1;
+            self.alone += usize::from(fault.is_repaired_alone());
+        }
+    }
+
+    /// Not every fault of the story came to its end.
+    fn is_interrupted(&self) -> bool {
+        self.of < faults::all().len()
+    }
+
+    fn ending(&self, once: bool) -> Ending {
+        if self.right < self.of {
+            Ending::Wrong
+        } else if once && self.is_interrupted() {
+            Ending::Interrupted
+        } else {
+            Ending::Right
+        }
+    }
+
+    fn tell(
+        &self,
+        options: &Options,
+        story: &Story<'_>,
+        wall: &dyn Clock,
+    ) -> Result<(), DemoError> {
+        let real = wall.now().duration_since(self.begun);
+        let cluster = story.clock.now().duration_since(self.begun_in_cluster);
+        let end = Told::End {
+            right: self.right,
+            of: self.of,
+            alone: self.alone,
+            seconds: real.as_secs_f64(),
+            cluster_seconds: cluster.as_secs_f64(),
+        };
+        let interrupted = if self.is_interrupted() {
+            format!("interrupted after {} of {}: ", self.of, faults::all().len())
+        } else {
+            String::new()
+        };
+        let words = format!(
+            "{interrupted}{} of {} endings right, {} repaired without a person; {:.0} s, in which {} \
+             passed in the cluster (seed {})",
+            self.right,
+            self.of,
+            self.alone,
+            real.as_secs_f64(),
+            teller::length(cluster),
+            options.seed
+        );
+        let tone = match self.ending(options.once) {
+            Ending::Right => Tone::Good,
+            Ending::Wrong => Tone::Bad,
+            Ending::Interrupted => Tone::Warn,
+        };
+        let line = story.teller.paint(tone, &words);
+        story.teller.say(&end, &format!("{line}\n"))?;
+        Ok(())
+    }
 }
 
 /// Plays every fault once, in an order of the seed's.
 async fn all_once(
     options: &Options,
     story: &mut Story<'_>,
+    tally: &mut Tally,
     random: &mut StdRng,
-    wall: &dyn Clock,
-) -> Result<bool, DemoError> {
+) -> Result<(), DemoError> {
     let mut faults = faults::all();
     faults.shuffle(random);
     let names: Vec<&str> = faults.iter().map(|fault| fault.name).collect();
@@ -303,49 +404,20 @@ async fn all_once(
         speed: f64::from(options.speed.factor()),
     };
     story.teller.say(&begin, &lines)?;
-    let (real, cluster) = (wall.now(), story.clock.now());
-    let mut tally = Tally::default();
     for (index, fault) in faults.iter().enumerate() {
-        tally.of += 1;
-        if story.play(index + 1, fault).await? {
-            tally.right += 1;
-            tally.alone += usize::from(fault.is_repaired_alone());
-        }
+        let is_right = story.play(index + 1, fault).await?;
+        tally.count(fault, is_right);
     }
-    let (real, cluster) = (
-        wall.now().duration_since(real),
-        story.clock.now().duration_since(cluster),
-    );
-    let end = Told::End {
-        right: tally.right,
-        of: tally.of,
-        alone: tally.alone,
-        seconds: real.as_secs_f64(),
-        cluster_seconds: cluster.as_secs_f64(),
-    };
-    let tone = if tally.right == tally.of {
-        Tone::Good
-    } else {
-        Tone::Bad
-    };
-    let words = format!(
-        "{} of {} endings right, {} repaired without a person; {:.0} s, in which {} passed in the \
-         cluster (seed {})",
-        tally.right,
-        tally.of,
-        tally.alone,
-        real.as_secs_f64(),
-        teller::length(cluster),
-        options.seed
-    );
-    let line = story.teller.paint(tone, &words);
-    story.teller.say(&end, &format!("{line}\n"))?;
-    Ok(tally.right == tally.of)
+    Ok(())
 }
 
 /// New faults, again and again, in an order of chance. A workload that was given more memory is a
 /// person's case for a week, so those faults come once only.
-async fn again_and_again(story: &mut Story<'_>, random: &mut StdRng) -> Result<(), DemoError> {
+async fn again_and_again(
+    story: &mut Story<'_>,
+    tally: &mut Tally,
+    random: &mut StdRng,
+) -> Result<(), DemoError> {
     let mut number = faults::all().len();
     loop {
         let mut faults: Vec<Fault> = faults::all();
@@ -354,7 +426,33 @@ async fn again_and_again(story: &mut Story<'_>, random: &mut StdRng) -> Result<(
         for fault in &faults {
             story.clock.sleep(BETWEEN).await;
             number += 1;
-            story.play(number, fault).await?;
+            let is_right = story.play(number, fault).await?;
+            tally.count(fault, is_right);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(right: usize, of: usize) -> Tally {
+        Tally {
+            right,
+            of,
+            alone: 0,
+            begun: Timestamp::UNIX_EPOCH,
+            begun_in_cluster: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn a_story_that_was_interrupted_is_neither_right_nor_wrong() {
+        let all = faults::all().len();
+        assert_eq!(tally(3, 3).ending(true), Ending::Interrupted);
+        assert_eq!(tally(all, all).ending(true), Ending::Right);
+        assert_eq!(tally(2, 3).ending(true), Ending::Wrong);
+        assert_eq!(tally(3, 3).ending(false), Ending::Right);
+        assert_eq!(tally(all, all + 1).ending(false), Ending::Wrong);
     }
 }

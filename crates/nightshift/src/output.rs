@@ -2,7 +2,8 @@
 //!
 //! Text from a cluster or an alert is data: it is made harmless before a terminal sees it.
 
-use comfy_table::{ContentArrangement, Table, presets};
+mod table;
+
 use serde::Serialize;
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -105,7 +106,7 @@ impl Style {
         Self {
             colour: is_terminal && !no_colour,
             width: if is_terminal {
-                Table::new().width()
+                comfy_table::Table::new().width()
             } else {
                 None
             },
@@ -127,45 +128,49 @@ impl Style {
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
     }
 
-    /// A table without borders, as kubectl prints them. A cell is a text with its tone.
-    pub fn table(self, header: &[&str], rows: Vec<Vec<(Tone, String)>>) -> String {
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_header(header);
-        match self.width {
-            Some(width) => table
-                .set_content_arrangement(ContentArrangement::Dynamic)
-                .set_width(width),
-            None => table.set_content_arrangement(ContentArrangement::Disabled),
-        };
-        if self.colour {
-            table.enforce_styling();
-        } else {
-            table.force_no_tty();
-        }
-        for row in rows {
-            table.add_row(row.into_iter().map(|(tone, text)| cell(tone, &text)));
-        }
-        for column in table.column_iter_mut() {
-            column.set_padding((0, 2));
-        }
-        let lines: Vec<String> = table
-            .lines()
-            .map(|line| line.trim_end().to_owned())
-            .collect();
-        lines.join("\n") + "\n"
+    /// Columns for text that is set in by so many; no end of them off a terminal.
+    pub fn room(self, indent: usize) -> usize {
+        const LEAST: usize = 20;
+        let room = |width| usize::from(width).saturating_sub(indent).max(LEAST);
+        self.width.map_or(usize::MAX, room)
     }
 }
 
-fn cell(tone: Tone, text: &str) -> comfy_table::Cell {
-    use comfy_table::{Attribute, Cell, Color};
-    let cell = Cell::new(harmless(text));
-    match tone {
-        Tone::Plain => cell,
-        Tone::Good => cell.fg(Color::Green),
-        Tone::Warn => cell.fg(Color::Yellow),
-        Tone::Bad => cell.fg(Color::Red),
-        Tone::Dim => cell.add_attribute(Attribute::Dim),
-        Tone::Strong => cell.add_attribute(Attribute::Bold),
+/// Breaks at spaces; a longer word stays whole, so that it can be copied. At least one line.
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for paragraph in text.split('\n') {
+        let leading: String = paragraph.chars().take_while(|c| *c == ' ').collect();
+        // What follows a list's mark stands behind it.
+        let is_item = paragraph.trim_start().starts_with("- ");
+        let hang = if is_item {
+            format!("{leading}  ")
+        } else {
+            leading.clone()
+        };
+        let mut line = leading.clone();
+        for word in paragraph.split_whitespace() {
+            let is_first = line.trim().is_empty();
+            if !is_first && line.chars().count() + 1 + word.chars().count() > width {
+                lines.push(std::mem::replace(&mut line, hang.clone()));
+            } else if !is_first {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        lines.push(line);
+    }
+    lines
+}
+
+/// How this program is called, for commands that a person is to type: by its name where it was
+/// called so, else by its whole path.
+pub fn program() -> String {
+    let called = std::env::args().next().unwrap_or_default();
+    let path = std::env::current_exe();
+    match path {
+        Ok(path) if called.contains('/') => path.display().to_string(),
+        Ok(_) | Err(_) => called,
     }
 }
 

@@ -1,7 +1,7 @@
 //! `nightshift demo`: what the agent does, shown on a simulated cluster.
 
-use super::{Exit, Failure, OrHelp as _};
-use crate::demo::{self, Options};
+use super::{Exit, Failure, OrHelp as _, values};
+use crate::demo::{self, Ending, Options};
 use crate::output::Output;
 use nightshift_cluster::Clock;
 use nightshift_sim::Speed;
@@ -18,13 +18,14 @@ use std::sync::Arc;
 
 It needs no cluster, no network and no rights: everything is in this process.
 
-Exit codes: 0 every ending was right, 1 one was wrong, 2 could not be played")]
+Exit codes: 0 every ending was right, 1 one was wrong, 2 could not be played, or not to the end
+            of the story with --once")]
 pub(super) struct Args {
     /// End after the story
     #[arg(long)]
     once: bool,
     /// Order of the faults, and chance in the cluster; random by default, always printed
-    #[arg(long)]
+    #[arg(long, value_parser = values::seed)]
     seed: Option<u64>,
     /// How many times as fast as the wall the cluster's time goes
     #[arg(long, value_name = "X", default_value = "60")]
@@ -47,10 +48,14 @@ impl Args {
             agent_off: self.agent_off,
             format: self.output.format,
         };
-        let is_right = demo::run(&options, &*wall).await.or_help(
+        let ending = demo::run(&options, &*wall).await.or_help(
             "the demo could not be played",
             "try again with --speed 20: a slow machine needs slower time; else please report it",
         )?;
-        Ok(if is_right { Exit::Fine } else { Exit::Found })
+        Ok(match ending {
+            Ending::Right => Exit::Fine,
+            Ending::Wrong => Exit::Found,
+            Ending::Interrupted => Exit::Failed,
+        })
     }
 }

@@ -5,7 +5,7 @@ use super::cluster::{HELP, with_spinner};
 use super::settings::{self, SettingsArgs};
 use super::{Exit, Failure};
 use crate::config::Config;
-use crate::output::{Output, Style, Tone};
+use crate::output::{Output, Style, Tone, wrap};
 use crate::store::{DeadNotice, Store, StoreError};
 use nightshift_cluster::rbac::{Right, Rights};
 use nightshift_cluster::{Clients, Clock, checkup, connect};
@@ -304,19 +304,30 @@ fn table(report: &[Checked], style: Style) -> String {
                 Level::Warn => (Tone::Warn, "warn"),
                 Level::Fail => (Tone::Bad, "fail"),
             };
-            let (mark, found) = (style.paint(tone, word), style.paint(Tone::Plain, found));
+            let mark = style.paint(tone, word);
+            let found = set_in(style, Tone::Plain, found);
             let next = match next.as_str() {
                 "" => String::new(),
                 next => format!(
-                    "{:22}{}\n",
+                    "{:INDENT$}{}",
                     "",
-                    style.paint(Tone::Dim, &format!("→ {next}"))
+                    set_in(style, Tone::Dim, &format!("→ {next}"))
                 ),
             };
-            format!("{mark}  {check:<14}  {found}\n{next}")
+            format!("{mark}  {check:<14}  {found}{next}")
         },
     );
     lines.collect()
+}
+
+/// Where what was found begins.
+const INDENT: usize = 22;
+
+/// A text behind what is set in as far, wrapped to the terminal.
+fn set_in(style: Style, tone: Tone, text: &str) -> String {
+    let lines = wrap(text, style.room(INDENT));
+    let lines: Vec<String> = lines.iter().map(|line| style.paint(tone, line)).collect();
+    lines.join(&format!("\n{:INDENT$}", "")) + "\n"
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! `nightshift sim`: a simulated cluster to point kubectl at.
 
-use super::{Exit, Failure, OrHelp as _};
+use super::{Exit, Failure, OrHelp as _, values};
 use crate::app;
 use crate::kubeconfig;
-use crate::output::print;
+use crate::output::{print, program};
 use nightshift_sim::auth::{MASTERS, User};
 use nightshift_sim::load::{self, LeftOut, Read};
 use nightshift_sim::nodes::NodeSpec;
@@ -40,13 +40,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE|DIR")]
     load: Option<PathBuf>,
     /// Names, uids and latencies: the same seed gives the same history
-    #[arg(long, value_name = "S", default_value_t = 1)]
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = values::seed)]
     seed: u64,
     /// How many times as fast as the wall time goes, or `virtual`: only when told
     #[arg(long, value_name = "X|virtual", default_value = "1")]
     speed: Tempo,
     /// Address to listen on; port 0 chooses a free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:16443")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:16443", value_parser = values::address)]
     listen: SocketAddr,
     /// File with the bearer token of the administrator; needed to listen beyond loopback
     #[arg(long, value_name = "FILE")]
@@ -196,12 +196,32 @@ impl Args {
                                '/sim/advance?seconds=60' -f /dev/null` lets a minute pass.\n"
                 .to_owned(),
         };
+        // Nothing would start in a picture.
+        let second = match loaded {
+            Loaded::Manifests(_) => "run web --image=nginx",
+            Loaded::Picture(..) => "get all -A",
+        };
+        let program = program();
+        let far = self.from_afar(listening);
         format!(
-            "A simulated Kubernetes listens on {url}, until Ctrl-C. {what}\n{time}\
+            "A simulated Kubernetes listens on {url}, until Ctrl-C. {what}\n{time}{far}\
              Its kubeconfig is {path}. Try:\n  \
              kubectl --kubeconfig {path} get nodes,pods -A\n  \
-             kubectl --kubeconfig {path} run web --image=nginx\n  \
-             nightshift scan --kubeconfig {path}\n"
+             kubectl --kubeconfig {path} {second}\n  \
+             {program} scan --kubeconfig {path}\n"
+        )
+    }
+
+    /// How it is reached from elsewhere: its certificate knows no address of this machine.
+    fn from_afar(&self, listening: &Listening) -> String {
+        if !self.listen.ip().is_unspecified() {
+            return String::new();
+        }
+        format!(
+            "From another machine: kubectl --kubeconfig {} --server https://ADDRESS:{} \
+             --tls-server-name localhost ...\n",
+            self.kubeconfig.display(),
+            listening.address.port()
         )
     }
 }
@@ -265,6 +285,24 @@ mod tests {
         assert_eq!(args(&line).token().unwrap(), "0123456789abcdef0123");
         std::fs::write(&path, "short\n").unwrap();
         assert!(args(&line).token().is_err());
+    }
+
+    #[test]
+    fn what_is_suggested_works_in_what_was_loaded() {
+        let listening = Listening {
+            address: "0.0.0.0:6443".parse().unwrap(),
+            certificate: Some(String::new()),
+        };
+        let living = args("").greeting(&listening, &Loaded::Manifests(0));
+        assert!(living.contains("run web --image=nginx"), "{living}");
+        assert!(!living.contains("tls-server-name"), "{living}");
+        let picture = Loaded::Picture(1, LeftOut::default());
+        let picture = args("--listen 0.0.0.0:6443").greeting(&listening, &picture);
+        assert!(!picture.contains(" run "), "{picture}");
+        assert!(
+            picture.contains("--server https://ADDRESS:6443 --tls-server-name localhost"),
+            "{picture}"
+        );
     }
 
     #[test]

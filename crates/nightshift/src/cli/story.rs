@@ -44,14 +44,14 @@ pub(super) fn tell(reply: &IncidentReply, style: Style) -> String {
 }
 
 fn head(page: &mut Page, incident: &Incident) {
-    let id = page.style.paint(Tone::Strong, incident.id.as_str());
     let (tone, state) = state(incident);
-    let state = page.style.paint(tone, &state);
-    let what = page.style.paint(
-        Tone::Strong,
-        &format!("{} on {}", incident.fingerprint.class, incident.owner),
-    );
-    page.line(&format!("{id}  {what}  {state}"));
+    let what = format!("{} on {}", incident.fingerprint.class, incident.owner);
+    let title = [
+        (Tone::Strong, incident.id.as_str()),
+        (Tone::Strong, &what),
+        (tone, &state),
+    ];
+    page.title(&title);
     if let Some(reason) = &incident.waiting_for {
         page.field("waits for", Tone::Warn, reason);
     }

@@ -3,6 +3,7 @@
 //! not share the blindness of what it judges, so nothing of the agent is used in this file.
 
 use serde_json::Value;
+use std::fmt;
 
 /// What is right at the end of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,9 @@ pub(super) struct Scene {
     pub(super) now: Value,
     /// Every write of the agent since the fault, to whatever object.
     pub(super) writes: Vec<Write>,
+    /// A visitor with kubectl has written to the cluster too. What the agent did about that is no part
+    /// of this fault: only its writes to the object are judged.
+    pub(super) is_visited: bool,
 }
 
 /// A finished mutating request without `dryRun=All`, from the audit lines.
@@ -58,6 +62,18 @@ pub(super) struct Write {
     resource: String,
     name: String,
     code: u64,
+}
+
+impl fmt::Display for Write {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            verb,
+            resource,
+            name,
+            code,
+        } = self;
+        write!(f, "{verb} {resource}/{name} (answered {code})")
+    }
 }
 
 impl Write {
@@ -228,7 +244,8 @@ fn written(scene: &Scene, verbs: &[&str], name: &str) -> Result<(), String> {
     let mut done = Vec::new();
     let mut as_told = true;
     for write in &scene.writes {
-        if to_it(write) && write.code == 409 {
+        let is_no_part = scene.is_visited && write.name != name;
+        if is_no_part || (to_it(write) && write.code == 409) {
             continue;
         }
         done.push(write.verb.as_str());
@@ -237,10 +254,20 @@ fn written(scene: &Scene, verbs: &[&str], name: &str) -> Result<(), String> {
     if done == verbs && as_told {
         return Ok(());
     }
+    let found: Vec<String> = scene.writes.iter().map(Write::to_string).collect();
     Err(format!(
-        "expected the writes {verbs:?} to {name}, the audit log has {:?}",
-        scene.writes
+        "the writes to {name} should be: {}; the audit log has: {}",
+        listed(verbs.iter().copied()),
+        listed(found.iter().map(String::as_str))
     ))
+}
+
+fn listed<'t>(texts: impl Iterator<Item = &'t str>) -> String {
+    let texts: Vec<&str> = texts.collect();
+    if texts.is_empty() {
+        return "none".to_owned();
+    }
+    texts.join(", ")
 }
 
 /// A Deployment or StatefulSet runs its newest template only, and all of it is ready.
@@ -296,16 +323,19 @@ fn memory(workload: &Value) -> Result<u64, String> {
     };
     match digits.parse::<u64>() {
         Ok(number) if factor > 0 => Ok(number.saturating_mul(factor)),
-        _ => Err(format!("the memory limit is {limit:?}")),
+        _ => Err(format!("the memory limit is `{limit}`")),
     }
 }
 
 fn cordoned(node: &Value, expected: bool) -> Result<(), String> {
     let found = node.pointer("/spec/unschedulable").and_then(Value::as_bool);
-    if found.unwrap_or(false) == expected {
+    let found = found.unwrap_or(false);
+    if found == expected {
         return Ok(());
     }
-    Err(format!("unschedulable is {found:?}"))
+    Err(format!(
+        "unschedulable is {found}, and should be {expected}"
+    ))
 }
 
 #[cfg(test)]
@@ -330,6 +360,7 @@ mod tests {
             broken: broken.clone(),
             now: now.clone(),
             writes: vec![Write::done("patch", "deployments", "cart"); writes],
+            is_visited: false,
         }
     }
 
@@ -371,6 +402,26 @@ mod tests {
         assert_eq!(judge(Right::BackAsItWas, &again), Ok(()));
         again.writes[0].name = "another".to_owned();
         assert!(judge(Right::BackAsItWas, &again).is_err());
+    }
+
+    #[test]
+    fn what_the_agent_does_about_a_visitor_s_change_is_left_out() {
+        let (good, bad) = (deployment("a:1", "64Mi", 2), deployment("a:2", "64Mi", 0));
+        let right = Right::BackAsItWas;
+        let mut scene = scene(&good, &bad, &good, 1);
+        let elsewhere = Write::done("patch", "deployments", "shipping");
+        scene.writes.push(elsewhere);
+        assert_eq!(
+            judge(right, &scene).unwrap_err(),
+            "the writes to cart should be: patch; the audit log has: patch deployments/cart \
+             (answered 200), patch deployments/shipping (answered 200)"
+        );
+        scene.is_visited = true;
+        assert_eq!(judge(right, &scene), Ok(()));
+        scene
+            .writes
+            .push(Write::done("patch", "deployments", "cart"));
+        assert!(judge(right, &scene).is_err(), "written twice");
     }
 
     #[test]

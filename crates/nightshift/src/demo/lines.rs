@@ -1,6 +1,6 @@
 //! A row of the record as lines for people.
 
-use crate::output::{Style, Tone};
+use crate::output::{Style, Tone, wrap};
 use crate::store::Recorded;
 use nightshift_core::diagnose::Diagnosis;
 use nightshift_core::guard::{Rehearsal, Ruling, Verdict};
@@ -20,17 +20,31 @@ pub(super) struct Lines {
 }
 
 impl Lines {
+    pub(super) fn new(style: Style) -> Self {
+        Self {
+            style,
+            text: String::new(),
+        }
+    }
+
+    /// Time (none: what is said belongs to the line above), word and text, wrapped behind them.
     pub(super) fn line(&mut self, time: &str, word: &str, tone: Tone, text: &str) {
-        let time = self.style.paint(Tone::Dim, time);
-        let word = self.style.paint(tone, &format!("{word:<9}"));
-        let text = self.style.paint(Tone::Plain, text);
-        self.text
-            .push_str(format!("{time}  {word} {text}").trim_end());
-        self.text.push('\n');
+        const INDENT: usize = 21;
+        let mut front = format!(
+            "{}  {} ",
+            self.style.paint(Tone::Dim, &format!("{time:>9}")),
+            self.style.paint(tone, &format!("{word:<9}"))
+        );
+        for part in wrap(text, self.style.room(INDENT)) {
+            let part = self.style.paint(Tone::Plain, &part);
+            self.text.push_str(format!("{front}{part}").trim_end());
+            self.text.push('\n');
+            front = " ".repeat(INDENT);
+        }
     }
 
     fn more(&mut self, mark: &str, tone: Tone, text: &str) {
-        self.line("         ", mark, tone, text);
+        self.line("", mark, tone, text);
     }
 
     /// Path and evidence.

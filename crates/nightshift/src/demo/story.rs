@@ -10,6 +10,7 @@ use crate::shell::Handle;
 use jiff::{SignedDuration, Timestamp};
 use nightshift_cluster::Clock;
 use nightshift_core::world::ObjectRef;
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +49,35 @@ pub(super) struct Story<'a> {
     pub(super) agent: Option<&'a Handle>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) teller: Teller,
+    /// Who looks on with kubectl.
+    pub(super) visitors: Visitors,
+}
+
+/// What is known of those who look on.
+#[derive(Debug, Default)]
+pub(super) struct Visitors {
+    /// They have written something, in whichever fault's time.
+    have_written: bool,
+    /// So many audit lines were looked through for that.
+    looked: u64,
+}
+
+impl Visitors {
+    fn look(&mut self, world: &World) -> bool {
+        let mark = world.audit_mark();
+        self.have_written = self.have_written || world.is_visited_since(self.looked);
+        self.looked = mark;
+        self.have_written
+    }
+}
+
+/// A fault's object before and after it was broken.
+struct Broken {
+    target: Target,
+    before: Value,
+    broken: Value,
+    /// Audit lines before it.
+    mark: u64,
 }
 
 impl Story<'_> {
@@ -60,27 +90,20 @@ impl Story<'_> {
             .begin(number, fault.name, fault.about, begun)
             .map_err(TellError::from)?;
         self.carry_out(&fault.deeds).await?;
-        let broken = self.world.get(fault.target)?;
-        let scene = |world: &World| -> Result<Scene, WorldError> {
-            Ok(Scene {
-                before: before.clone(),
-                broken: broken.clone(),
-                now: world.get(fault.target)?,
-                writes: world.writes_since(mark),
-            })
+        let broken = Broken {
+            target: fault.target,
+            before,
+            broken: self.world.get(fault.target)?,
+            mark,
         };
-        let mut is_right = self
-            .ending(fault.target, fault.right, begun, &scene)
-            .await?;
+        let mut is_right = self.ending(&broken, fault.right, begun).await?;
         if !fault.afterwards.is_empty() {
             self.carry_out(&fault.afterwards).await?;
             let Some(right) = fault.then else {
                 self.closed(fault.target, self.clock.now()).await?;
                 return Ok(is_right);
             };
-            is_right &= self
-                .ending(fault.target, right, self.clock.now(), &scene)
-                .await?;
+            is_right &= self.ending(&broken, right, self.clock.now()).await?;
         }
         self.closed(fault.target, self.clock.now()).await?;
         Ok(is_right)
@@ -122,11 +145,11 @@ impl Story<'_> {
     /// Waits until the agent is through with it, and asks the judge.
     async fn ending(
         &mut self,
-        target: Target,
+        broken: &Broken,
         right: Right,
         since: Timestamp,
-        scene: &impl Fn(&World) -> Result<Scene, WorldError>,
     ) -> Result<bool, StoryError> {
+        let target = broken.target;
         let patience = if self.agent.is_some() {
             PATIENCE
         } else {
@@ -135,12 +158,12 @@ impl Story<'_> {
         let needs_a_person = matches!(right, Right::TakenBack | Right::Cordoned | Right::LeftAlone);
         let verdict = loop {
             let progress = self.progress(target).await?;
-            let verdict = judge(right, &scene(self.world)?);
+            let verdict = judge(right, &self.scene(broken)?);
             if needs_a_person {
                 if progress.is_ended() {
                     self.clock.sleep(HANDS_OFF).await;
                     self.progress(target).await?;
-                    break judge(right, &scene(self.world)?);
+                    break judge(right, &self.scene(broken)?);
                 }
             } else if verdict.is_ok() && progress.is_ended() && progress.is_closed() {
                 break verdict;
@@ -154,6 +177,17 @@ impl Story<'_> {
             .judged(right, &verdict)
             .map_err(TellError::from)?;
         Ok(verdict.is_ok())
+    }
+
+    /// What the judge looks at, as it is now.
+    fn scene(&mut self, broken: &Broken) -> Result<Scene, WorldError> {
+        Ok(Scene {
+            before: broken.before.clone(),
+            broken: broken.broken.clone(),
+            now: self.world.get(broken.target)?,
+            writes: self.world.writes_since(broken.mark),
+            is_visited: self.visitors.look(self.world),
+        })
     }
 
     /// Waits until nothing on the object is open any more, so that the next fault is told alone.

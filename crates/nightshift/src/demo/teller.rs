@@ -9,9 +9,11 @@ use crate::output::{Format, Style, Tone, print};
 use crate::store::{Detail, Filter, Recorded, Store, StoreError};
 use jiff::{SignedDuration, Timestamp};
 use nightshift_core::engine::Input;
+use nightshift_core::history::ActOutcome;
 use nightshift_core::ids::{ClusterUid, IncidentId};
-use nightshift_core::incident::{Incident, Phase};
-use nightshift_core::record::EntryKind;
+use nightshift_core::incident::{Incident, Outcome, Phase};
+use nightshift_core::plan::{Action, OnNotFixed};
+use nightshift_core::record::{Entry, EntryKind};
 use nightshift_core::world::ObjectRef;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -26,7 +28,7 @@ const SEARCHED: u64 = 200;
 pub(super) struct Progress {
     /// Incidents on the fault's object, newest last.
     pub(super) phases: Vec<Phase>,
-    /// Any other that is open.
+    /// Any other that was opened since the fault, and is open.
     pub(super) others_open: bool,
 }
 
@@ -150,21 +152,29 @@ impl Teller {
         let mut progress = Progress::default();
         for incident in page.incidents.iter().rev() {
             if let Some(detail) = store.incident(&incident.id).await? {
-                self.tell(store, &detail).await?;
+                let is_about_it = is_about(&detail.incident.owner);
+                self.tell(store, &detail, is_about_it).await?;
             }
-            if self.known.contains(&incident.id) && incident.phase == Phase::Closed {
+            let is_known = self.known.contains(&incident.id);
+            if is_known && incident.phase == Phase::Closed {
                 continue;
             }
             if is_about(&incident.owner) {
                 progress.phases.push(incident.phase);
-            } else if incident.phase != Phase::Closed {
+            } else if incident.phase != Phase::Closed && !is_known {
                 progress.others_open = true;
             }
         }
         Ok(progress)
     }
 
-    async fn tell(&mut self, store: &Store, detail: &Detail) -> Result<(), TellError> {
+    /// Tells the new rows of an incident, which is about the fault's object or not.
+    async fn tell(
+        &mut self,
+        store: &Store,
+        detail: &Detail,
+        is_about_it: bool,
+    ) -> Result<(), TellError> {
         let id = &detail.incident.id;
         let told = self.told.get(id).copied().unwrap_or(0);
         for row in detail.events.iter().skip(told) {
@@ -172,17 +182,17 @@ impl Teller {
             let after_s = row.at.duration_since(self.since).as_secs_f64();
             let told = Told::Record {
                 fault: self.fault,
-                incident: id,
                 after_s,
                 agent_ms,
                 row,
             };
             let is_news = self.is_news(id, row);
-            let lines = if is_news {
-                self.lines(row, after_s, agent_ms)
-            } else {
-                String::new()
-            };
+            let mut lines = String::new();
+            if is_news {
+                let other = (!is_about_it).then_some(&detail.incident.owner);
+                lines.push_str(&self.lines(row, after_s, agent_ms, other));
+                lines.push_str(&self.waits(row, &detail.incident));
+            }
             self.say(&told, &lines)?;
         }
         self.told.insert(id.clone(), detail.events.len());
@@ -240,11 +250,40 @@ impl Teller {
             | EntryKind::KnownGood
             | EntryKind::Blind => None,
         };
-        Ok(from.map(|from| row.at.duration_since(from).as_secs_f64() * 1000.0 / self.speed))
+        let real = |from| row.at.duration_since(from).as_secs_f64() * 1000.0 / self.speed;
+        Ok(from.map(|from| tenths(real(from))))
     }
 
-    /// The lines of one row.
-    fn lines(&self, row: &Recorded, after_s: f64, agent_ms: Option<f64>) -> String {
+    /// After a write that was carried out nothing may come for long: until when, and what then.
+    fn waits(&self, row: &Recorded, incident: &Incident) -> String {
+        let outcome = row.entry.body.get("outcome").cloned().unwrap_or_default();
+        let is_done = matches!(serde_json::from_value(outcome), Ok(ActOutcome::Done { .. }));
+        let (Some(until), Some(step)) = (incident.verify_until, &incident.step) else {
+            return String::new();
+        };
+        // A cordon mends nothing, so nobody waits for that.
+        if !is_done || until < row.at || step.is_undo || step.action == Action::Cordon {
+            return String::new();
+        }
+        let until = until.duration_since(self.since).as_secs_f64();
+        let then = match step.action.on_not_fixed() {
+            OnNotFixed::Undo => "is taken back",
+            OnNotFixed::Keep | OnNotFixed::Ask => "a person has it",
+        };
+        let mut page = Lines::new(self.style);
+        let text = format!("until it is well; if it is not by {until:.1} s, {then}");
+        page.line("", "waits", Tone::Dim, &text);
+        page.text
+    }
+
+    /// The lines of one row; `other` is the owner of an incident that is not about the fault's object.
+    fn lines(
+        &self,
+        row: &Recorded,
+        after_s: f64,
+        agent_ms: Option<f64>,
+        other: Option<&ObjectRef>,
+    ) -> String {
         let entry = &row.entry;
         let (word, tone) = match entry.kind {
             EntryKind::Opened => ("seen", Tone::Strong),
@@ -268,10 +307,7 @@ impl Teller {
             | EntryKind::Analysis
             | EntryKind::KnownGood => return String::new(),
         };
-        let mut page = Lines {
-            style: self.style,
-            text: String::new(),
-        };
+        let mut page = Lines::new(self.style);
         let took = match (entry.kind, agent_ms) {
             (EntryKind::Opened, Some(ms)) => format!(" (heard of {ms:.1} ms real before)"),
             (_, Some(ms)) => format!(" ({ms:.1} ms real from plan to intent)"),
@@ -282,13 +318,17 @@ impl Teller {
                 || entry.text.clone(),
                 |d| format!("{} ({}), confidence {}", d.class, d.reason, d.confidence),
             ),
+            EntryKind::Final => ended(entry),
             _ => entry.text.clone(),
         };
+        // The first line of an incident names its owner in any case.
+        let other = other.filter(|_| entry.kind != EntryKind::Opened);
+        let other = other.map(|owner| format!("[{owner}] ")).unwrap_or_default();
         page.line(
-            &format!("{after_s:>7.1} s"),
+            &format!("{after_s:.1} s"),
             word,
             tone,
-            &format!("{text}{took}"),
+            &format!("{other}{text}{took}"),
         );
         if entry.kind == EntryKind::Diagnosed {
             page.diagnosis(row);
@@ -308,6 +348,21 @@ pub enum TellError {
     /// Nobody can be told.
     #[error("standard output cannot be written")]
     Io(#[from] io::Error),
+}
+
+/// How an incident ended and why, in that order.
+fn ended(entry: &Entry) -> String {
+    let word = match serde_json::from_value(entry.body.clone()) {
+        Ok(Outcome::Recovered) => "recovered: ",
+        // The text says these itself.
+        Ok(Outcome::Fixed | Outcome::Merged(_) | Outcome::Gone | Outcome::Expired) | Err(_) => "",
+    };
+    format!("{word}{}", entry.text)
+}
+
+/// Milliseconds to the tenth: more is noise.
+fn tenths(ms: f64) -> f64 {
+    (ms * 10.0).round() / 10.0
 }
 
 /// When the newest signal about the incident's owner or subject was heard, before it was opened.
@@ -338,4 +393,29 @@ async fn heard_at(
 /// `1m30s` of the cluster's time, for people.
 pub(super) fn length(duration: SignedDuration) -> String {
     crate::output::age(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_end_begins_with_how_it_ended() {
+        let entry = |text: &str, body| Entry {
+            incident: None,
+            kind: EntryKind::Final,
+            text: text.to_owned(),
+            body,
+        };
+        let fixed = entry("fixed: healthy on fresh looks", json!("fixed"));
+        assert_eq!(ended(&fixed), "fixed: healthy on fresh looks");
+        let recovered = entry("healthy on fresh looks", json!("recovered"));
+        assert_eq!(ended(&recovered), "recovered: healthy on fresh looks");
+    }
+
+    #[test]
+    fn a_tenth_of_a_millisecond_is_enough() {
+        assert_eq!(tenths(1.404_012).to_string(), "1.4");
+    }
 }

@@ -2,7 +2,6 @@
 
 use crate::store::Recorded;
 use jiff::Timestamp;
-use nightshift_core::ids::IncidentId;
 use serde::Serialize;
 
 /// One document of `-o json`.
@@ -31,15 +30,13 @@ pub(super) enum Told<'a> {
     Record {
         /// The fault that it came after.
         fault: &'a str,
-        /// Its incident.
-        incident: &'a IncidentId,
         /// Seconds of the cluster's time since the fault.
         after_s: f64,
         /// `opened`: milliseconds of real time from hearing to having it on record. `intent`: from
         /// the plan to the recorded intent, rehearsal and gates included.
         #[serde(skip_serializing_if = "Option::is_none")]
         agent_ms: Option<f64>,
-        /// The row.
+        /// The row, its incident with it.
         #[serde(flatten)]
         row: &'a Recorded,
     },
@@ -55,11 +52,11 @@ pub(super) enum Told<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         why: Option<&'a str>,
     },
-    /// The last.
+    /// The last; where new faults keep coming, also once the story is over.
     End {
-        /// Endings that are right.
+        /// Faults that ended as they should.
         right: usize,
-        /// Endings.
+        /// Faults that came to their end: not all where somebody interrupted.
         of: usize,
         /// Repaired without a person.
         alone: usize,
@@ -68,4 +65,38 @@ pub(super) enum Told<'a> {
         /// Seconds of the cluster's time.
         cluster_seconds: f64,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nightshift_core::ids::Digest;
+    use nightshift_core::record::{Entry, EntryKind};
+    use serde_json::Value;
+
+    #[test]
+    fn no_document_has_a_key_twice() {
+        let row = Recorded {
+            seq: crate::journal::Seq(1),
+            at: Timestamp::UNIX_EPOCH,
+            entry: Entry {
+                incident: Some("inc-1".into()),
+                kind: EntryKind::Opened,
+                text: "seen".to_owned(),
+                body: Value::Null,
+            },
+            hash: Digest::default(),
+        };
+        let told = Told::Record {
+            fault: "leak",
+            after_s: 1.5,
+            agent_ms: Some(1.4),
+            row: &row,
+        };
+        let json = serde_json::to_string(&told).unwrap();
+        assert_eq!(json.matches("\"incident\"").count(), 1, "{json}");
+        let yaml = serde_saphyr::to_string(&told).unwrap();
+        let read: Value = serde_saphyr::from_str(&yaml).expect("a reader takes no key twice");
+        assert_eq!(read["incident"], "inc-1");
+    }
 }

@@ -51,8 +51,12 @@ pub enum WorldError {
     NotUp(String),
 }
 
-/// The administrator's token: kubectl's, and that of every person in the story.
-pub(super) const ADMIN: &str = "demo-administrator";
+/// The token of every person in the story.
+const ADMIN: &str = "demo-administrator";
+/// The token of whoever looks on with kubectl, and may do everything.
+pub(super) const VISITOR: &str = "demo-visitor";
+/// Their name in the audit lines.
+const VISITOR_USER: &str = "visitor";
 /// The agent's token.
 const AGENT: &str = "demo-agent";
 const AGENT_BEARER: &str = "Bearer demo-agent";
@@ -79,6 +83,8 @@ impl World {
         }
         let masters = User::new("demo", &[MASTERS]);
         cluster.tokens.add(ADMIN, masters, None);
+        let visitor = User::new(VISITOR_USER, &[MASTERS]);
+        cluster.tokens.add(VISITOR, visitor, None);
         // A token is good while the very account lives that it was made for.
         let account = Key::new(ids::SERVICE_ACCOUNTS, "nightshift", "nightshift");
         let uid = cluster
@@ -130,6 +136,14 @@ impl World {
     pub(super) fn writes_since(&self, mark: u64) -> Vec<Write> {
         self.server
             .with(|cluster| writes_of(AGENT_USER, cluster.audit.since(mark)))
+    }
+
+    /// Whether a visitor has written anything, whatever became of it, after so many audit lines.
+    pub(super) fn is_visited_since(&self, mark: u64) -> bool {
+        let writes = self
+            .server
+            .with(|cluster| writes_of(VISITOR_USER, cluster.audit.since(mark)));
+        !writes.is_empty()
     }
 
     /// How often the agent listed a resource in all namespaces, after so many audit lines.

@@ -1,8 +1,8 @@
 //! One incident with everything in it, as it is told and listed.
 
-use super::page::wrap;
 use super::*;
 use crate::journal::Seq;
+use crate::output::wrap;
 use nightshift_core::diagnose::{Confidence, EvidenceSource, FaultClass};
 use nightshift_core::ids::{ClusterUid, Digest, IncidentId};
 use nightshift_core::incident::Fingerprint;
@@ -247,7 +247,13 @@ pub(in crate::cli) fn waiting() -> IncidentReply {
 
 #[test]
 fn a_repaired_incident_tells_why_and_what() {
-    insta::assert_snapshot!(tell(&fixed(), Style::PLAIN));
+    insta::assert_snapshot!(tell(
+        &fixed(),
+        Style {
+            colour: false,
+            width: Some(100)
+        }
+    ));
 }
 
 #[test]
@@ -259,6 +265,23 @@ fn a_waiting_incident_tells_what_for() {
             width: Some(72)
         }
     ));
+}
+
+#[test]
+fn off_a_terminal_nothing_is_wrapped() {
+    let told = tell(&waiting(), Style::PLAIN);
+    assert_eq!(
+        told,
+        tell(
+            &waiting(),
+            Style {
+                colour: false,
+                width: Some(u16::MAX)
+            }
+        )
+    );
+    let longest = told.lines().map(|line| line.chars().count()).max();
+    assert!(longest > Some(100), "{told}");
 }
 
 #[test]

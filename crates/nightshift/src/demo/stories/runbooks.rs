@@ -15,8 +15,8 @@ async fn demo_every_ending_is_right() {
         format: crate::output::Format::Table,
     };
     let wall = nightshift_cluster::SystemClock::default();
-    let is_right = super::super::run(&options, &wall).await;
-    assert!(is_right.unwrap());
+    let ending = super::super::run(&options, &wall).await;
+    assert_eq!(ending.unwrap(), super::super::Ending::Right);
 }
 
 /// A judge that cannot say no proves nothing.

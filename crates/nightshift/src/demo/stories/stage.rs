@@ -206,6 +206,7 @@ impl Stage {
             now: broken.clone(),
             broken,
             writes: Vec::new(),
+            is_visited: false,
         }
     }
 

@@ -1,0 +1,219 @@
+//! Tables without borders, as kubectl prints them. A word is never broken: ids are there to be copied.
+
+use super::{Style, Tone, harmless, wrap};
+use comfy_table::{
+    Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Row, Table, Width, presets,
+};
+
+/// Columns between columns.
+const GAP: u16 = 2;
+/// The last column holds the longest text. With less room than this it goes below its row.
+const LEAST: u16 = 30;
+/// How far it is set in there.
+const INDENT: usize = 4;
+
+type Line = Vec<(Tone, String)>;
+
+/// How wide columns are.
+#[derive(Debug, PartialEq, Eq)]
+struct Layout {
+    widths: Vec<u16>,
+    /// The last column stands below its row, and is not among the widths.
+    below: bool,
+}
+
+impl Style {
+    /// A table. A cell is a text with its tone. On a terminal that is too narrow, the last column goes
+    /// below its row, and the others are wrapped at spaces.
+    pub fn table(self, header: &[&str], rows: Vec<Line>) -> String {
+        let header = header.iter().map(|text| (Tone::Plain, (*text).to_owned()));
+        let lines: Vec<Line> = std::iter::once(header.collect()).chain(rows).collect();
+        let layout = self.layout(&lines);
+        let mut text = String::new();
+        for mut line in lines {
+            let below = if layout.below { line.pop() } else { None };
+            self.row(&mut text, line, &layout.widths);
+            let Some((tone, below)) = below else {
+                continue;
+            };
+            for part in wrap(&below, self.room(INDENT)) {
+                let part = format!("{:INDENT$}{}", "", self.paint(tone, &part));
+                text.push_str(part.trim_end());
+                text.push('\n');
+            }
+        }
+        text
+    }
+
+    fn layout(self, lines: &[Line]) -> Layout {
+        let whole = widths(lines, ToOwned::to_owned);
+        match self.width {
+            None => Layout {
+                widths: whole,
+                below: false,
+            },
+            Some(room) => fit(whole, widths(lines, |text| text.replace(' ', "\n")), room),
+        }
+    }
+
+    fn row(self, text: &mut String, line: Line, widths: &[u16]) {
+        let mut table = Table::new();
+        table
+            .load_style(presets::NOTHING)
+            .set_content_arrangement(ContentArrangement::Disabled);
+        if self.colour {
+            table.enforce_styling();
+        } else {
+            table.force_no_tty();
+        }
+        let cells = line.into_iter().map(|(tone, text)| cell(tone, &text));
+        table.add_row(Row::from(cells.collect::<Vec<_>>()));
+        for (column, width) in table.column_iter_mut().zip(widths) {
+            column.set_padding((0, GAP));
+            let width = Width::Fixed(width.saturating_add(GAP));
+            column.set_constraint(ColumnConstraint::Absolute(width));
+        }
+        for line in table.lines() {
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+    }
+}
+
+/// The widest of each column, after a change of its texts.
+fn widths(lines: &[Line], change: impl Fn(&str) -> String) -> Vec<u16> {
+    let mut table = Table::new();
+    for line in lines {
+        let texts = line.iter().map(|(_, text)| change(&harmless(text)));
+        table.add_row(texts.collect::<Vec<_>>());
+    }
+    table.column_max_content_widths()
+}
+
+fn total(widths: &[u16]) -> u16 {
+    let gaps = widths.len().saturating_sub(1);
+    let gaps = GAP.saturating_mul(u16::try_from(gaps).unwrap_or(u16::MAX));
+    widths
+        .iter()
+        .fold(gaps, |sum, width| sum.saturating_add(*width))
+}
+
+/// Fits columns of these widths, with longest words as wide as these, into the room. Where not even
+/// the words fit, the table is wider than the room.
+fn fit(mut whole: Vec<u16>, mut words: Vec<u16>, room: u16) -> Layout {
+    let (Some(last), Some(word)) = (whole.pop(), words.pop()) else {
+        return Layout {
+            widths: whole,
+            below: false,
+        };
+    };
+    let others = if whole.is_empty() {
+        0
+    } else {
+        total(&whole).saturating_add(GAP)
+    };
+    let left = room.saturating_sub(others);
+    if whole.is_empty() || left >= word.max(last.min(LEAST)) {
+        whole.push(last.min(left.max(word)));
+        return Layout {
+            widths: whole,
+            below: false,
+        };
+    }
+    loop {
+        let over = total(&whole).saturating_sub(room);
+        let columns = whole.iter_mut().zip(&words);
+        let widest = columns
+            .filter(|(width, word)| **width > **word)
+            .max_by_key(|(width, _)| **width);
+        match widest {
+            Some((width, word)) if over > 0 => *width = width.saturating_sub(over).max(*word),
+            _ => break,
+        }
+    }
+    Layout {
+        widths: whole,
+        below: true,
+    }
+}
+
+fn cell(tone: Tone, text: &str) -> Cell {
+    let cell = Cell::new(harmless(text));
+    match tone {
+        Tone::Plain => cell,
+        Tone::Good => cell.fg(Color::Green),
+        Tone::Warn => cell.fg(Color::Yellow),
+        Tone::Bad => cell.fg(Color::Red),
+        Tone::Dim => cell.add_attribute(Attribute::Dim),
+        Tone::Strong => cell.add_attribute(Attribute::Bold),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(width: Option<u16>) -> String {
+        let style = Style {
+            colour: false,
+            width,
+        };
+        let row = |texts: [&str; 4]| texts.map(|text| (Tone::Plain, text.to_owned())).to_vec();
+        style.table(
+            &["ID", "CLASS", "STATE", "ACTION"],
+            vec![
+                row([
+                    "inc-1daa954fe830",
+                    "ImagePullFailure",
+                    "waiting for a person",
+                    "(rollback:demo/web:revision 3 of 4, which was good for ten minutes)",
+                ]),
+                row(["inc-2", "OomKilled", "fixed", ""]),
+            ],
+        )
+    }
+
+    #[test]
+    fn off_a_terminal_nothing_is_wrapped() {
+        let whole = table(None);
+        assert_eq!(whole.lines().count(), 3);
+        assert_eq!(table(Some(200)), whole);
+    }
+
+    #[test]
+    fn the_last_column_is_wrapped_where_it_has_room() {
+        let text = table(Some(100));
+        assert!(
+            text.contains("(rollback:demo/web:revision 3 of 4,\n"),
+            "{text}"
+        );
+        assert!(text.lines().all(|line| line.chars().count() <= 100));
+    }
+
+    #[test]
+    fn the_last_column_goes_below_its_row_where_it_has_no_room() {
+        assert_eq!(
+            table(Some(60)),
+            "ID                CLASS             STATE\n    \
+             ACTION\n\
+             inc-1daa954fe830  ImagePullFailure  waiting for a person\n    \
+             (rollback:demo/web:revision 3 of 4, which was good for\n    \
+             ten minutes)\n\
+             inc-2             OomKilled         fixed\n\n"
+        );
+    }
+
+    #[test]
+    fn no_word_is_broken_however_narrow_the_terminal_is() {
+        for width in 1..120 {
+            let text = table(Some(width));
+            for word in [
+                "inc-1daa954fe830",
+                "ImagePullFailure",
+                "(rollback:demo/web:revision",
+            ] {
+                assert!(text.contains(word), "{width}: {text}");
+            }
+        }
+    }
+}
