@@ -31,6 +31,8 @@ yaml` or of `kubectl cluster-info dump --output-directory`. Objects with a uid c
 cluster: they are kept as they are, with uid, times and status, and no controller, scheduler or
 kubelet runs.
 
+docs/sim.md says how to make things fail, and how time goes.
+
 Exit codes: 0 ended when told to, 2 did not start")]
 pub(super) struct Args {
     /// Nodes; none are made where a picture of a cluster is loaded
@@ -191,7 +193,9 @@ impl Args {
         let what = loaded.text(self.nodes);
         let time = match self.speed {
             Tempo::Paced(Speed::REAL) => String::new(),
-            Tempo::Paced(speed) => format!("Its time goes {speed} times as fast as yours.\n"),
+            Tempo::Paced(speed) => format!(
+                "Its time goes {speed} times as fast as yours; `nightshift run` needs it as fast.\n"
+            ),
             Tempo::Virtual => "Its time stands still: `kubectl create --raw \
                                '/sim/advance?seconds=60' -f /dev/null` lets a minute pass.\n"
                 .to_owned(),

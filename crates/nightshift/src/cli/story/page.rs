@@ -23,14 +23,13 @@ impl Page {
 
     /// Texts beside each other, or below each other where they are too long for that.
     pub(super) fn title(&mut self, texts: &[(Tone, &str)]) {
-        const GAP: &str = "  ";
-        let length = texts
-            .iter()
-            .map(|(_, text)| text.chars().count() + GAP.len());
-        let gap = if length.sum::<usize>() > self.style.room(0) {
-            "\n  "
+        const BESIDE: &str = "  ";
+        const BELOW: &str = "\n  ";
+        let plain: Vec<&str> = texts.iter().map(|(_, text)| *text).collect();
+        let gap = if plain.join(BESIDE).chars().count() > self.style.room(0) {
+            BELOW
         } else {
-            GAP
+            BESIDE
         };
         let texts = texts
             .iter()
