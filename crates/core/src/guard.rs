@@ -8,6 +8,7 @@ pub mod scene;
 #[cfg(test)]
 pub(crate) mod stage;
 
+pub(crate) use gates::is_about_mode;
 pub(crate) use permit::may_rehearse;
 pub use permit::{Permit, judge};
 pub use ruling::{Ruling, Verdict, strictest};

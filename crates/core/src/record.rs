@@ -23,6 +23,8 @@ pub enum EntryKind {
     Diagnosed,
     /// The class was corrected.
     Reclassified,
+    /// Planned anew: the mode had kept the step back, and no longer does.
+    Resumed,
     /// Another incident has it.
     Merged,
     /// A step was planned.

@@ -87,6 +87,7 @@ fn row(kind: EntryKind) -> &'static str {
         EntryKind::NotOpened => "not opened",
         EntryKind::Diagnosed => "diagnosed",
         EntryKind::Reclassified => "diagnosis corrected",
+        EntryKind::Resumed => "taken up again",
         EntryKind::Merged => "merged",
         EntryKind::Planned => "planned",
         EntryKind::Ruled => "gates ruled",

@@ -14,6 +14,9 @@ use crate::runbook::{self, Choice, Next};
 use crate::signal::SignalBody;
 use crate::world::Snapshot;
 
+/// Why a person has what an observer found.
+pub(super) const OBSERVED: &str = "autonomy is observe: recorded only";
+
 impl Turn<'_> {
     /// Chooses the runbook's next step on a fresh look and has it rehearsed.
     pub(super) fn prepare(&mut self, id: &IncidentId, snapshot: &Snapshot, diagnosis: Diagnosis) {
@@ -97,7 +100,7 @@ impl Turn<'_> {
                 if self.engine.policy.autonomy == Autonomy::Observe {
                     // Not even a rehearsal: an observer sends nothing but reads.
                     self.recommend(id, &step);
-                    self.hand_over(id, "autonomy is observe: recorded only");
+                    self.hand_over(id, OBSERVED);
                 } else {
                     self.rehearse(id, *step, snapshot, Some(diagnosis));
                 }

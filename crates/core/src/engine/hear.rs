@@ -1,11 +1,14 @@
 //! Takes what is heard: the start, watch signals, alerts, ticks.
 
+use super::act::OBSERVED;
 use super::turn::{Turn, later};
 use super::{Checkpoint, Effect, limits};
 use crate::diagnose::FaultClass;
+use crate::guard::{self, Verdict};
 use crate::history::ActOutcome;
 use crate::ids::{IncidentId, SignalFingerprint};
 use crate::incident::{Event, Incident, MAX_ALERTS, Phase};
+use crate::policy::Autonomy;
 use crate::record::EntryKind;
 use crate::runbook::Library;
 use crate::signal::{Signal, SignalBody};
@@ -73,12 +76,39 @@ impl Turn<'_> {
                         self.retry(&id);
                     }
                 }
-                Phase::Open | Phase::Preparing | Phase::Verifying | Phase::Waiting => {
+                Phase::Waiting => {
+                    self.resume(&id);
                     self.look_at(&id, false);
                 }
+                Phase::Open | Phase::Preparing | Phase::Verifying => self.look_at(&id, false),
                 Phase::Closed => {}
             }
         }
+    }
+
+    /// What a person has because of the mode is planned anew once the mode lets the agent act alone.
+    /// All other gates rule again, on what is there now.
+    fn resume(&mut self, id: &IncidentId) {
+        let Some(incident) = self.engine.open.get(id) else {
+            return;
+        };
+        let mut rulings = incident.rulings.iter();
+        let ruled =
+            rulings.any(|one| one.verdict != Verdict::Pass && guard::is_about_mode(&one.gate));
+        let observed = incident.waiting_for.as_deref() == Some(OBSERVED);
+        let was_kept = (ruled || observed) && incident.attempts.is_empty();
+        let policy = &self.engine.policy;
+        let acts_alone = policy.autonomy == Autonomy::Auto && !policy.dry_run;
+        if !was_kept || !acts_alone || !self.step_phase(id, Event::Resumed) {
+            return;
+        }
+        let Some(incident) = self.incident(id) else {
+            return;
+        };
+        let kept_by = incident.waiting_for.take();
+        incident.rulings.clear();
+        let text = "the agent was started with AGENT_MODE=auto and no dry run: planned anew";
+        self.record(Some(id), EntryKind::Resumed, text, &kept_by);
     }
 
     /// Asks the hands whether the write of this incident that is out happened.

@@ -366,6 +366,50 @@ fn recommend_writes_nothing_and_waits_with_the_action_it_would_take() {
     assert_eq!(story.count(EntryKind::Intent), 0);
 }
 
+/// The process ends, and another one goes on with its record, under this policy.
+fn restarted(mut story: Driver, policy: Policy) -> Driver {
+    let left = Checkpoint {
+        policy,
+        running: None,
+        ..story.engine.checkpoint()
+    };
+    story.wake = None;
+    story.engine = Engine::new();
+    story.tell(Input::Start(Box::new(left)));
+    story.pass(2);
+    story
+}
+
+#[test]
+fn what_the_mode_kept_back_is_planned_anew_when_the_mode_lets_it() {
+    for autonomy in [Autonomy::Observe, Autonomy::Recommend] {
+        let mut story = Driver::new(autonomy, bad_image);
+        story.hear("cart-2-a");
+        assert_eq!(story.last().phase, Phase::Waiting);
+        let mut story = restarted(story, policy(autonomy));
+        assert_eq!(story.count(EntryKind::Waiting), 1, "nothing is new");
+        story = restarted(story, policy(Autonomy::Auto));
+        assert_eq!(story.last().phase, Phase::Verifying, "{:?}", story.last());
+        assert_eq!(story.count(EntryKind::Intent), 1);
+    }
+}
+
+#[test]
+fn what_another_gate_keeps_back_too_stays_with_the_person_for_that_reason_alone() {
+    let mut story = Driver::new(Autonomy::Recommend, bad_image);
+    story.world.rehearse = no_right;
+    story.hear("cart-2-a");
+    let waits = |story: &Driver| story.last().waiting_for.clone().unwrap_or_default();
+    assert!(waits(&story).contains("AGENT_MODE"), "{}", waits(&story));
+    let story = restarted(story, policy(Autonomy::Auto));
+    let why = waits(&story);
+    assert!(
+        why.contains("cannot patch") && !why.contains("AGENT_MODE"),
+        "{why}"
+    );
+    assert_eq!(story.count(EntryKind::Intent), 0);
+}
+
 #[test]
 fn a_waiting_incident_is_closed_by_fresh_healthy_looks_alone() {
     let mut story = Driver::new(Autonomy::Recommend, bad_image);

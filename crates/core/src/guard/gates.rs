@@ -75,6 +75,12 @@ static GATES: &[&dyn Gate] = &[
     &budgets::Budgets,
 ];
 
+/// Whether the gate of that name rules on nothing but the mode (`AGENT_MODE`, `DRY_RUN`).
+pub(crate) fn is_about_mode(gate: &str) -> bool {
+    let about_mode: [&dyn Gate; 2] = [&dry_run::DryRun, &autonomy::ByAutonomy];
+    about_mode.iter().any(|one| one.name() == gate)
+}
+
 fn pass(reason: impl Into<String>) -> Ruled {
     (Verdict::Pass, reason.into())
 }

@@ -58,6 +58,8 @@ pub enum Event {
     NextStep,
     /// Better evidence changed the class: the plan begins anew.
     Reclassified,
+    /// The mode kept a step back, and the agent was started with one that does not.
+    Resumed,
     /// Handed over to a person.
     HandedOver,
     /// A fresh look finds it healthy without us, or the object gone, or another incident has it.
@@ -66,7 +68,7 @@ pub enum Event {
 
 impl Event {
     /// All events.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Persisted,
         Self::Replanned,
         Self::Permitted,
@@ -76,6 +78,7 @@ impl Event {
         Self::Verified,
         Self::NextStep,
         Self::Reclassified,
+        Self::Resumed,
         Self::HandedOver,
         Self::Ended,
     ];
@@ -97,7 +100,8 @@ impl Phase {
     pub fn next(self, event: Event) -> Result<Self, Illegal> {
         use Event as E;
         Ok(match (self, event) {
-            (Self::Open | Self::Preparing | Self::Waiting, E::Reclassified) => Self::Open,
+            (Self::Open | Self::Preparing | Self::Waiting, E::Reclassified)
+            | (Self::Waiting, E::Resumed) => Self::Open,
             (Self::Open, E::Persisted)
             | (Self::Preparing, E::Replanned)
             | (Self::Verifying, E::NextStep)

@@ -305,6 +305,7 @@ fn record(page: &mut Page, events: &[Recorded]) {
             | EntryKind::Opened
             | EntryKind::Diagnosed
             | EntryKind::Reclassified
+            | EntryKind::Resumed
             | EntryKind::Merged
             | EntryKind::Planned
             | EntryKind::Ruled

@@ -237,6 +237,7 @@ impl Teller {
             | EntryKind::Rejected
             | EntryKind::Diagnosed
             | EntryKind::Reclassified
+            | EntryKind::Resumed
             | EntryKind::Merged
             | EntryKind::Ruled
             | EntryKind::Result
@@ -301,6 +302,7 @@ impl Teller {
             EntryKind::NotOpened => ("full", Tone::Warn),
             EntryKind::Blind => ("blind", Tone::Warn),
             EntryKind::Reclassified => ("rather", Tone::Plain),
+            EntryKind::Resumed => ("resumed", Tone::Plain),
             EntryKind::Merged => ("merged", Tone::Dim),
             EntryKind::Suppressed
             | EntryKind::Rejected
