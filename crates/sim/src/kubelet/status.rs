@@ -5,7 +5,8 @@ use super::spec::PodSpec;
 use crate::events::seconds;
 use crate::object::Object;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::ser::{SerializeSeq as _, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -78,21 +79,39 @@ pub(super) struct Own {
     pub(super) message: Box<str>,
 }
 
+/// How one of the kubelet's own is written.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WireCondition<'a> {
+    r#type: &'a str,
+    observed_generation: u64,
+    status: &'a str,
+    last_probe_time: Option<Timestamp>,
+    last_transition_time: Option<Timestamp>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    reason: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    message: &'a str,
+}
+
 impl Serialize for Conditions {
     fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
-        let own = CONDITIONS
-            .iter()
-            .zip(&self.own)
-            .map(|(name, one)| Condition {
-                r#type: (*name).to_owned(),
-                observed_generation: Some(self.generation),
-                status: one.since.text().to_owned(),
+        let mut list = out.serialize_seq(None)?;
+        for (name, one) in CONDITIONS.iter().zip(&self.own) {
+            list.serialize_element(&WireCondition {
+                r#type: name,
+                observed_generation: self.generation,
+                status: one.since.text(),
                 last_probe_time: None,
                 last_transition_time: one.since.at,
-                reason: one.reason.to_owned(),
-                message: one.message.to_string(),
-            });
-        out.collect_seq(own.chain(self.foreign.iter().cloned()))
+                reason: one.reason,
+                message: &one.message,
+            })?;
+        }
+        for one in &*self.foreign {
+            list.serialize_element(one)?;
+        }
+        list.end()
     }
 }
 
