@@ -6,14 +6,15 @@
 use crate::clock::Clock;
 use crate::eyes::fetch::{FetchError, fetch};
 use crate::read_only::read_only;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use http_body_util::{BodyExt, Limited};
 use kube::client::{Body, ClientBuilder};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use nightshift_core::ids::ClusterUid;
 use nightshift_core::world::NamespaceObject;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio_util::bytes::Bytes;
 use tower::filter::FilterLayer;
@@ -44,14 +45,26 @@ pub struct Clients {
     pub read: Client,
     /// Sends each request once and gives up after [`WRITE_TIMEOUT`]. Only the hands use it.
     pub write: Client,
+    /// Where the API server is, such as `https://10.0.0.1:6443`, for messages. Never with the
+    /// credentials that a URL may hold.
+    pub server: String,
 }
 
 /// Why a cluster could not be reached.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The kubeconfig could not be read or has no such context.
+    /// The kubeconfig could not be read.
+    #[error("cannot read the kubeconfig {}", path.display())]
+    Read {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The kubeconfig is none, or has no such context.
     #[error("cannot use the kubeconfig")]
-    Kubeconfig(#[source] Box<kube::config::KubeconfigError>),
+    Kubeconfig(#[source] Box<KubeconfigError>),
     /// Neither a kubeconfig nor a service account was found.
     #[error("found neither a kubeconfig nor a service account")]
     NoConfig(#[source] Box<kube::config::InferConfigError>),
@@ -59,8 +72,14 @@ pub enum ConnectError {
     #[error("cannot build a client")]
     Client(#[source] Box<kube::Error>),
     /// Namespace `kube-system`, whose uid identifies the cluster, could not be read.
-    #[error("cannot read namespace kube-system")]
-    Identity(#[source] FetchError),
+    #[error("cannot read namespace kube-system of the API server at {server}")]
+    Identity {
+        /// Its address.
+        server: String,
+        /// Why.
+        #[source]
+        source: FetchError,
+    },
 }
 
 /// Connects as `kubeconfig` and `context` say. Without both: the usual kubeconfig, else the service
@@ -73,7 +92,11 @@ pub async fn connect(
         context: context.map(str::to_owned),
         ..KubeConfigOptions::default()
     };
-    let wrong = |error| ConnectError::Kubeconfig(Box::new(error));
+    let wrong = |error| match error {
+        // kube's own text shows the path as Rust writes it.
+        KubeconfigError::ReadConfig(source, path) => ConnectError::Read { path, source },
+        other => ConnectError::Kubeconfig(Box::new(other)),
+    };
     let config = match (kubeconfig, context) {
         (Some(path), _) => {
             let file = Kubeconfig::read_from(path).map_err(wrong)?;
@@ -93,6 +116,7 @@ impl Clients {
     /// Clients for a kube configuration.
     pub fn from_config(mut config: Config) -> Result<Self, kube::Error> {
         config.default_retry = true;
+        let server = address(&config.cluster_url);
         let read = ClientBuilder::try_from(config.clone())?
             .with_layer(&FilterLayer::new(read_only))
             .build();
@@ -100,7 +124,11 @@ impl Clients {
         let write = ClientBuilder::try_from(config)?
             .with_layer(&layer_fn(answered_in_time))
             .build();
-        Ok(Self { read, write })
+        Ok(Self {
+            read,
+            write,
+            server,
+        })
     }
 
     /// Clients over any service that speaks HTTP, instead of a network.
@@ -118,17 +146,35 @@ impl Clients {
         let write = ClientBuilder::new(service, "default")
             .with_layer(&layer_fn(answered_in_time))
             .build();
-        Self { read, write }
+        Self {
+            read,
+            write,
+            server: "this process".to_owned(),
+        }
     }
 
     /// The cluster's identity: the uid of its namespace `kube-system`.
     pub async fn identify(&self, clock: &dyn Clock) -> Result<ClusterUid, ConnectError> {
         let path = "/api/v1/namespaces/kube-system";
         let answer = fetch(&self.read, clock, IDENTIFY_TIMEOUT, path).await;
-        let namespace: NamespaceObject = answer
-            .and_then(|answer| answer.json())
-            .map_err(ConnectError::Identity)?;
+        let namespace: NamespaceObject =
+            answer
+                .and_then(|answer| answer.json())
+                .map_err(|source| ConnectError::Identity {
+                    server: self.server.clone(),
+                    source,
+                })?;
         Ok(ClusterUid::from(namespace.metadata.uid.as_str()))
+    }
+}
+
+/// Scheme, host and port.
+fn address(url: &Uri) -> String {
+    let scheme = url.scheme_str().unwrap_or("https");
+    let host = url.host().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{scheme}://{host}:{port}"),
+        None => format!("{scheme}://{host}"),
     }
 }
 
@@ -163,6 +209,27 @@ mod tests {
     fn request(method: &str) -> Request<Body> {
         let request = Request::builder().method(method).uri("/api/v1/pods");
         request.body(Body::empty()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_kubeconfig_that_is_not_there_is_named() {
+        let error = connect(Some(Path::new("/nope/config")), None).await;
+        let text = error.err().expect("no such file").to_string();
+        assert_eq!(text, "cannot read the kubeconfig /nope/config");
+    }
+
+    #[test]
+    fn an_address_is_told_without_credentials() {
+        for (url, told) in [
+            (
+                "https://me:hush@10.0.0.1:6443/path",
+                "https://10.0.0.1:6443",
+            ),
+            ("http://[::1]:80", "http://[::1]:80"),
+            ("https://api.test", "https://api.test"),
+        ] {
+            assert_eq!(address(&url.parse().unwrap()), told);
+        }
     }
 
     #[expect(

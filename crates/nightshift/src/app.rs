@@ -89,6 +89,7 @@ async fn run_until(
     let tokens = config.tokens();
     // First, because a wrong address is the cheapest mistake to find.
     let listener = serve::bind(config.listen, &tokens).await?;
+    event::begins(config.listen, &config.database_url);
     let starting = async {
         let clients = connect(config).await?;
         App::start(config, Arc::clone(&clock), clients).await

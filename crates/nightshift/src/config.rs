@@ -7,6 +7,7 @@ mod keys;
 mod setting;
 
 pub use keys::Config;
+use setting::SHOWN;
 pub use setting::{LogLevel, Secret};
 
 use crate::retention::Keep;
@@ -28,6 +29,8 @@ pub enum Source {
     File,
     /// The environment.
     Environment,
+    /// An option of the command.
+    CommandLine,
 }
 
 impl std::fmt::Display for Source {
@@ -36,6 +39,7 @@ impl std::fmt::Display for Source {
             Self::Default => "default",
             Self::File => "file",
             Self::Environment => "environment",
+            Self::CommandLine => "command line",
         })
     }
 }
@@ -180,11 +184,33 @@ impl Config {
         self.check_numbers()?;
         self.check_durations()?;
         self.check_retention()?;
+        self.check_secrets()?;
         match &self.notify_webhook_url {
             Some(url) if reqwest::Url::parse(url.reveal()).is_err() => {
                 invalid("notify_webhook_url", "is not a URL")
             }
             Some(_) | None => Ok(()),
+        }
+    }
+
+    /// A printed configuration that is used again holds no secret: everybody knows the word in its
+    /// place.
+    fn check_secrets(&self) -> Result<(), ConfigError> {
+        let secrets = [
+            ("intake_token", &self.intake_token),
+            ("api_token", &self.api_token),
+            ("notify_webhook_url", &self.notify_webhook_url),
+        ];
+        let is_shown = |secret: &Option<Secret>| secret.as_ref().is_some_and(Secret::is_shown);
+        match secrets.into_iter().find(|(_, secret)| is_shown(secret)) {
+            Some((key, _)) => invalid(
+                key,
+                format!(
+                    "is `{SHOWN}`, which --print-config writes in the place of a secret: write the \
+                     secret itself there, or delete the line and set the environment variable"
+                ),
+            ),
+            None => Ok(()),
         }
     }
 

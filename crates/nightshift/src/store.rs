@@ -21,6 +21,7 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use std::path::PathBuf;
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -37,6 +38,15 @@ pub enum StoreError {
     /// No answer for now (disk full, locked, closed, ...): trying again is right.
     #[error("the store is not available")]
     Unavailable(#[source] sqlx::Error),
+    /// There is no such file, and none may be made there, or it may not be read.
+    #[error("the database {} cannot be opened", .file.display())]
+    Open {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
     /// What is stored is not what was written, or cannot be added to: nobody may act on it.
     #[error("the store is corrupt: {0}")]
     Corrupt(String),
@@ -130,12 +140,21 @@ impl Store {
     }
 
     async fn connect(options: SqliteConnectOptions) -> Result<Self, StoreError> {
+        let file = file(&options);
         let pool = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(BUSY_TIMEOUT)
-            .connect_with(options)
-            .await?;
+            .connect_with(options);
+        let pool = pool.await.map_err(|error| match error.into() {
+            StoreError::Unavailable(source) => StoreError::Open { file, source },
+            other => other,
+        })?;
         Ok(Self { pool })
+    }
+
+    /// The file that the URL names, with its whole path.
+    pub fn file(url: &str) -> Result<PathBuf, StoreError> {
+        Ok(file(&options(url)?))
     }
 
     /// Closes all connections; every later call is [`StoreError::Unavailable`].
@@ -169,6 +188,12 @@ impl Store {
             .await?;
         Ok(rows.into_iter().map(ClusterUid::from).collect())
     }
+}
+
+/// With the folder that a relative path is in.
+fn file(options: &SqliteConnectOptions) -> PathBuf {
+    let name = options.get_filename();
+    std::path::absolute(name).unwrap_or_else(|_| name.to_owned())
 }
 
 fn options(url: &str) -> Result<SqliteConnectOptions, StoreError> {

@@ -40,11 +40,12 @@ fn filter(level: LogLevel) -> EnvFilter {
 
 /// Named events.
 pub(crate) mod event {
-    use crate::store::{Dropped, StoreError};
+    use crate::store::{Dropped, Store, StoreError};
     use jiff::Timestamp;
     use nightshift_core::ids::IncidentId;
     use nightshift_core::record::{Entry, EntryKind, Notice, NoticeKind};
     use nightshift_core::world::Source;
+    use std::net::SocketAddr;
 
     /// One row of the record, after its commit.
     #[expect(clippy::cognitive_complexity, reason = "what the log macros become")]
@@ -54,6 +55,17 @@ pub(crate) mod event {
             tracing::warn!(incident, kind = ?entry.kind, text = entry.text, "recorded");
         } else {
             tracing::info!(incident, kind = ?entry.kind, text = entry.text, "recorded");
+        }
+    }
+
+    /// Where people and programs find this agent and its record.
+    pub(crate) fn begins(listen: SocketAddr, database_url: &str) {
+        match Store::file(database_url) {
+            Ok(database) => {
+                tracing::info!(%listen, database = %database.display(), "begins");
+            }
+            // Opening it says the same, and ends the start.
+            Err(error) => tracing::error!(%listen, %error, "begins without a database"),
         }
     }
 

@@ -1,30 +1,45 @@
 //! Which cluster: options of every command that talks to one.
 
 use super::{Failure, OrHelp as _};
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
 use nightshift_cluster::{Clients, connect};
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What to do when a cluster does not answer.
-pub(super) const HELP: &str = "check with `kubectl version`, and name the cluster with --kubeconfig and --context; \
-                               `nightshift doctor` says more";
+pub(super) const HELP: &str =
+    "check with `kubectl version`, and name the cluster with --kubeconfig and --context";
+
+/// A path of an option; an empty one (a variable that is set to nothing) is none.
+pub(super) fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
+}
 
 /// The cluster to talk to.
 #[derive(Debug, clap::Args)]
 pub(super) struct ClusterArgs {
     /// Kubeconfig file; without it the usual one, else the pod's service account
-    #[arg(long, value_name = "FILE", env = "NIGHTSHIFT_KUBECONFIG")]
-    pub(super) kubeconfig: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", env = "NIGHTSHIFT_KUBECONFIG", value_parser = path())]
+    kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig; without it the current one
     #[arg(long, value_name = "NAME", env = "NIGHTSHIFT_CONTEXT")]
-    pub(super) context: Option<String>,
+    context: Option<String>,
 }
 
 impl ClusterArgs {
+    pub(super) fn kubeconfig(&self) -> Option<&Path> {
+        let path = self.kubeconfig.as_deref();
+        path.filter(|path| !path.as_os_str().is_empty())
+    }
+
+    pub(super) fn context(&self) -> Option<&str> {
+        self.context.as_deref().filter(|name| !name.is_empty())
+    }
+
     pub(super) async fn connect(&self) -> Result<Clients, Failure> {
-        connect(self.kubeconfig.as_deref(), self.context.as_deref())
+        connect(self.kubeconfig(), self.context())
             .await
             .or_help("no connection to the cluster", HELP)
     }

@@ -2,8 +2,9 @@
 
 use super::settings::SettingsArgs;
 use super::{Exit, Failure, OrHelp as _};
+use crate::app::{self, RunError};
 use crate::output::print;
-use crate::{app, telemetry};
+use crate::telemetry;
 use nightshift_cluster::Clock;
 use std::sync::Arc;
 
@@ -37,8 +38,13 @@ impl Args {
             "logging could not be started",
             "this is a defect: please report it",
         )?;
-        app::run(&config, clock).await.or_help(
-            "the agent ended",
+        let ended = app::run(&config, clock).await;
+        let what = match &ended {
+            Err(RunError::Listen(_) | RunError::Start(_)) => "the agent did not start",
+            Err(RunError::Fatal(_)) | Ok(()) => "the agent ended",
+        };
+        ended.or_help(
+            what,
             "`nightshift doctor` checks configuration, cluster, rights and record one by one",
         )?;
         Ok(Exit::Fine)

@@ -1,5 +1,6 @@
-//! Where the configuration comes from: option of the commands that need it.
+//! Where the configuration comes from: options of the commands that need it.
 
+use super::cluster::{ClusterArgs, path};
 use super::{Failure, OrHelp as _};
 use crate::config::{Config, environment};
 use std::path::PathBuf;
@@ -8,16 +9,22 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 pub(super) struct SettingsArgs {
     /// Configuration file (YAML)
-    #[arg(long, value_name = "FILE", env = "NIGHTSHIFT_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "NIGHTSHIFT_CONFIG", value_parser = path())]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 }
 
 impl SettingsArgs {
     pub(super) fn load(&self) -> Result<Config, Failure> {
-        Config::load(self.config.as_deref(), &environment()).or_help(
+        let file = self.config.as_deref();
+        let file = file.filter(|path| !path.as_os_str().is_empty());
+        let mut config = Config::load(file, &environment()).or_help(
             "the configuration cannot be used",
             "`nightshift run --print-config` documents every key",
-        )
+        )?;
+        config.name_cluster(self.cluster.kubeconfig(), self.cluster.context());
+        Ok(config)
     }
 }
 

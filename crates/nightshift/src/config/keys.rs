@@ -8,7 +8,7 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 macro_rules! keys {
     ($($(#[doc = $doc:literal])+ $name:ident: $ty:ty = $env:literal, $default:expr;)+) => {
@@ -82,7 +82,8 @@ keys! {
     cluster_name: String = "CLUSTER_NAME", "kubernetes".to_owned();
     /// `error`, `warn`, `info`, `debug` or `trace`.
     log_level: LogLevel = "LOG_LEVEL", LogLevel::Info;
-    /// Address of the HTTP listener. Beyond loopback it needs both tokens.
+    /// Address of the HTTP listener. Beyond loopback it needs both tokens, of at
+    /// least 16 characters each.
     listen: SocketAddr = "NIGHTSHIFT_LISTEN", SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
     /// Bearer token for `POST /alertmanager`; it opens nothing else.
     intake_token: Option<Secret> = "NIGHTSHIFT_INTAKE_TOKEN", None;
@@ -185,6 +186,23 @@ impl Key<'_> {
 }
 
 impl Config {
+    /// The cluster that the command line names. Its options have variables of the same names, so only
+    /// another value than the one in force is the command line's own.
+    pub fn name_cluster(&mut self, kubeconfig: Option<&Path>, context: Option<&str>) {
+        if let Some(path) = kubeconfig
+            && self.kubeconfig.as_deref() != Some(path)
+        {
+            self.kubeconfig = Some(path.to_owned());
+            self.sources.insert("kubeconfig", Source::CommandLine);
+        }
+        if let Some(name) = context
+            && self.context.as_deref() != Some(name)
+        {
+            self.context = Some(name.to_owned());
+            self.sources.insert("context", Source::CommandLine);
+        }
+    }
+
     /// Where the value of a key comes from.
     pub(super) fn source_of(&self, name: &str) -> Source {
         self.sources.get(name).copied().unwrap_or(Source::Default)

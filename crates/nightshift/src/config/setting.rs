@@ -33,6 +33,9 @@ pub(super) fn file(path: &Path, text: &str) -> Result<File, ConfigError> {
     })
 }
 
+/// What is shown in the place of a secret.
+pub(super) const SHOWN: &str = "[redacted]";
+
 /// A value that is used and never shown.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
@@ -43,11 +46,16 @@ impl Secret {
     pub fn reveal(&self) -> &str {
         &self.0
     }
+
+    /// Whether it is no secret but the word that is shown instead of one.
+    pub(super) fn is_shown(&self) -> bool {
+        self.0.trim() == SHOWN
+    }
 }
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
+        f.write_str(SHOWN)
     }
 }
 
@@ -148,7 +156,7 @@ impl Setting for Secret {
         Ok(Self(text.to_owned()))
     }
     fn show(&self) -> String {
-        quoted("[redacted]")
+        quoted(SHOWN)
     }
 }
 

@@ -45,6 +45,17 @@ fn an_empty_variable_is_not_set() {
 }
 
 #[test]
+fn the_command_line_wins_over_the_environment() {
+    let mut config = parse("", &[("NIGHTSHIFT_CONTEXT", "staging")]).unwrap();
+    config.name_cluster(Some(Path::new("/other")), Some("staging"));
+    assert_eq!(config.kubeconfig.as_deref(), Some(Path::new("/other")));
+    assert_eq!(config.source_of("kubeconfig"), Source::CommandLine);
+    assert_eq!(config.source_of("context"), Source::Environment);
+    config.name_cluster(None, None);
+    assert_eq!(config.context.as_deref(), Some("staging"));
+}
+
+#[test]
 fn auto_has_to_be_chosen_twice() {
     assert_eq!(
         refusal("mode: auto", &[]),
@@ -98,6 +109,17 @@ fn secrets_are_never_shown() {
     assert!(!format!("{config:?}").contains("hunter2"));
     let broken = refusal("api_token: {hunter2: hunter2}", &[]);
     assert!(!broken.contains("hunter2"), "{broken}");
+}
+
+#[test]
+fn a_printed_configuration_gives_nobody_a_token_that_everybody_knows() {
+    let variable = ("NIGHTSHIFT_API_TOKEN", "0123456789abcdef");
+    let printed = parse("", &[variable]).unwrap().print();
+    let why = refusal(&printed, &[]);
+    assert!(why.starts_with("`api_token` is `[redacted]`"), "{why}");
+    assert!(parse(&printed, &[variable]).is_ok());
+    let why = refusal("notify_webhook_url: \"[redacted]\"", &[]);
+    assert!(why.starts_with("`notify_webhook_url` is"), "{why}");
 }
 
 #[test]

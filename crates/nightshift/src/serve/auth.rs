@@ -11,6 +11,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use subtle::ConstantTimeEq as _;
 
+/// Fewest characters of a token that more than this machine can try: random ones in hexadecimal
+/// have 64 bits then.
+const MIN_CHARS: usize = 16;
+
 /// A secret that is compared and never shown.
 #[derive(Clone)]
 pub struct Token(String);
@@ -21,6 +25,10 @@ impl Token {
     pub fn new(secret: &str) -> Option<Self> {
         let secret = secret.trim();
         (!secret.is_empty()).then(|| Self(secret.to_owned()))
+    }
+
+    fn is_short(&self) -> bool {
+        self.0.chars().count() < MIN_CHARS
     }
 
     /// Compares in constant time.
@@ -56,23 +64,28 @@ pub enum Unsafe {
     /// One secret for two scopes is one scope.
     #[error("the intake's token and the API's are the same: they must differ")]
     SameToken,
+    /// It could be guessed.
+    #[error(
+        "listening on {0} with a token of fewer than {MIN_CHARS} characters is refused: \
+         `openssl rand -hex 32` makes a good one"
+    )]
+    ShortToken(SocketAddr),
 }
 
 impl Tokens {
     /// Whether these tokens are enough for that address.
     pub fn check(&self, listen: SocketAddr) -> Result<(), Unsafe> {
-        if let (Some(intake), Some(api)) = (&self.intake, &self.api) {
-            return if intake.is(&api.0) {
-                Err(Unsafe::SameToken)
-            } else {
-                Ok(())
-            };
+        let (intake, api) = match (&self.intake, &self.api) {
+            (Some(intake), Some(api)) if intake.is(&api.0) => return Err(Unsafe::SameToken),
+            // From this machine requests are taken without a token too.
+            _ if listen.ip().is_loopback() => return Ok(()),
+            (Some(intake), Some(api)) => (intake, api),
+            (None, _) | (_, None) => return Err(Unsafe::NoToken(listen)),
+        };
+        if intake.is_short() || api.is_short() {
+            return Err(Unsafe::ShortToken(listen));
         }
-        if listen.ip().is_loopback() {
-            Ok(())
-        } else {
-            Err(Unsafe::NoToken(listen))
-        }
+        Ok(())
     }
 }
 
@@ -147,8 +160,19 @@ mod tests {
             assert_eq!(tokens(intake, api).check(open), Err(Unsafe::NoToken(open)));
             assert_eq!(tokens(intake, api).check(local), Ok(()));
         }
-        assert_eq!(tokens("a", "b").check(open), Ok(()));
-        assert_eq!(tokens("a", "b").check("[::]:80".parse().unwrap()), Ok(()));
+        let (long, other) = ("0123456789abcdef", "fedcba9876543210");
+        assert_eq!(tokens(long, other).check(open), Ok(()));
+        assert_eq!(
+            tokens(long, other).check("[::]:80".parse().unwrap()),
+            Ok(())
+        );
+        assert_eq!(tokens("a", "b").check(local), Ok(()));
+        for (intake, api) in [("a", other), (long, "b"), (long, "fedcba987654321")] {
+            assert_eq!(
+                tokens(intake, api).check(open),
+                Err(Unsafe::ShortToken(open))
+            );
+        }
         assert_eq!(tokens("a", "a").check(local), Err(Unsafe::SameToken));
     }
 

@@ -108,6 +108,7 @@ impl From<StoreError> for Problem {
             }
             StoreError::Corrupt(_)
             | StoreError::Fenced { .. }
+            | StoreError::Open { .. }
             | StoreError::Url { .. }
             | StoreError::Migrate(_)
             | StoreError::OtherVersion { .. } => Self::internal(error.to_string()),

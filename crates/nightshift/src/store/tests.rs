@@ -413,6 +413,17 @@ async fn a_closed_store_is_not_available() {
 }
 
 #[tokio::test]
+async fn a_file_that_cannot_be_made_is_named() {
+    let refused = Store::open("sqlite:///nope/t.db?mode=rwc")
+        .await
+        .unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "the database /nope/t.db cannot be opened"
+    );
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_database_is_not_used() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("t.db"), "this is not a database, really").unwrap();
