@@ -85,6 +85,11 @@ fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
+/// To the second: the record beside it has the rest.
+fn moment(at: Timestamp) -> String {
+    format!("{at:.0}")
+}
+
 /// Whole seconds are enough for people.
 fn lasted(from: Timestamp, to: Timestamp) -> String {
     let seconds = to.duration_since(from).as_secs().max(0);
@@ -105,10 +110,11 @@ fn summary(incident: &Incident) -> Vec<String> {
     let opened = incident.opened_at;
     lines.push(match incident.closed_at {
         Some(closed) => format!(
-            "- Opened at {opened}, closed after {}.",
+            "- Opened at {}, closed after {}.",
+            moment(opened),
             lasted(opened, closed)
         ),
-        None => format!("- Opened at {opened}, now {}.", incident.phase),
+        None => format!("- Opened at {}, now {}.", moment(opened), incident.phase),
     });
     lines.push(format!("- {}", ending(incident)));
     lines
@@ -204,7 +210,7 @@ fn changed_last(diagnosis: &Diagnosis) -> Vec<String> {
         format!(
             "- {what} {} at {}{by}{may}.",
             code(&change.object),
-            change.at
+            moment(change.at)
         )
     });
     changes.collect()
@@ -230,7 +236,7 @@ fn attempt(attempt: &Attempt) -> String {
         Some(false) => ", and it did not help",
         None => "",
     };
-    let (at, what) = (attempt.at, code(&attempt.what));
+    let (at, what) = (moment(attempt.at), code(&attempt.what));
     format!(
         "- {at} {undo}{what}: {}{helped}.",
         result(attempt.outcome.as_ref())

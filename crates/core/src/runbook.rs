@@ -16,6 +16,7 @@ mod scene;
 #[cfg(test)]
 mod stories;
 mod tools;
+mod types;
 
 pub use advance::{Advance, Context, Next, advance};
 pub use choose::{Choice, choose};

@@ -89,7 +89,8 @@ async fn run_until(
     let tokens = config.tokens();
     // First, because a wrong address is the cheapest mistake to find.
     let listener = serve::bind(config.listen, &tokens).await?;
-    event::begins(config.listen, &config.database_url);
+    let record = Store::file(&config.database_url).map_err(StartError::from)?;
+    event::begins(listener.local_addr().unwrap_or(config.listen), &record);
     let starting = async {
         let clients = connect(config).await?;
         App::start(config, Arc::clone(&clock), clients).await

@@ -40,12 +40,13 @@ fn filter(level: LogLevel) -> EnvFilter {
 
 /// Named events.
 pub(crate) mod event {
-    use crate::store::{Dropped, Store, StoreError};
+    use crate::store::{Dropped, StoreError};
     use jiff::Timestamp;
     use nightshift_core::ids::IncidentId;
     use nightshift_core::record::{Entry, EntryKind, Notice, NoticeKind};
     use nightshift_core::world::Source;
     use std::net::SocketAddr;
+    use std::path::Path;
 
     /// One row of the record, after its commit.
     #[expect(clippy::cognitive_complexity, reason = "what the log macros become")]
@@ -59,14 +60,8 @@ pub(crate) mod event {
     }
 
     /// Where people and programs find this agent and its record.
-    pub(crate) fn begins(listen: SocketAddr, database_url: &str) {
-        match Store::file(database_url) {
-            Ok(database) => {
-                tracing::info!(%listen, database = %database.display(), "begins");
-            }
-            // Opening it says the same, and ends the start.
-            Err(error) => tracing::error!(%listen, %error, "begins without a database"),
-        }
+    pub(crate) fn begins(listen: SocketAddr, record: &Path) {
+        tracing::info!(%listen, record = %record.display(), "begins");
     }
 
     pub(crate) fn source_blind(source: Source, why: &str) {

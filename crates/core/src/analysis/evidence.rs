@@ -1,6 +1,6 @@
 //! What was seen, and what the record says happened.
 
-use super::code;
+use super::{code, moment};
 use crate::diagnose::EvidenceSource;
 use crate::incident::Incident;
 use crate::record::{Entry, EntryKind};
@@ -22,7 +22,10 @@ pub(super) fn section(incident: &Incident, entries: &[(Timestamp, Entry)]) -> Ve
         .iter()
         .take(MAX_EVIDENCE)
         .map(|evidence| {
-            let at = evidence.at.map(|at| format!(", {at}")).unwrap_or_default();
+            let at = evidence
+                .at
+                .map(|at| format!(", {}", moment(at)))
+                .unwrap_or_default();
             let against = if evidence.supports {
                 ""
             } else {
@@ -44,7 +47,14 @@ pub(super) fn section(incident: &Incident, entries: &[(Timestamp, Entry)]) -> Ve
     let rows: Vec<_> = entries
         .iter()
         .filter(|(_, entry)| entry.kind != EntryKind::Analysis)
-        .map(|(at, entry)| format!("- {at} {}: {}", row(entry.kind), code(&entry.text)))
+        .map(|(at, entry)| {
+            format!(
+                "- {} {}: {}",
+                moment(*at),
+                row(entry.kind),
+                code(&entry.text)
+            )
+        })
         .collect();
     if !rows.is_empty() {
         lines.push(String::new());

@@ -40,8 +40,13 @@ pub(super) fn section(incident: &Incident, past: &[Incident]) -> Vec<String> {
             .count()
     };
     let mut lines = vec![format!(
-        "- {} earlier incidents over {} ({} share the alert's name, {} the workload or pod, {} the node).",
+        "- {} earlier {} over {} ({} share the alert's name, {} the workload or pod, {} the node).",
         kin.len(),
+        if kin.len() == 1 {
+            "incident"
+        } else {
+            "incidents"
+        },
         lasted(first.opened_at, incident.opened_at),
         shares(|kin| kin.alert),
         shares(|kin| kin.object),

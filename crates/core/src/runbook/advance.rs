@@ -9,8 +9,8 @@ use crate::incident::Incident;
 use crate::plan::Step;
 use crate::policy::Policy;
 use crate::world::Snapshot;
-use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// All that a runbook looks at.
 #[derive(Clone, Copy, Debug)]
@@ -120,7 +120,26 @@ pub fn advance(cx: &Context<'_>) -> Advance {
 struct Walk {
     results: BTreeMap<String, Value>,
     wrote: bool,
-    passed: Vec<String>,
+    /// Writing steps that gave nothing, by name.
+    passed: Vec<(String, Pass)>,
+}
+
+/// Why a step is passed over.
+enum Pass {
+    /// A gate is closed: the step is for something else.
+    Closed(String),
+    /// A gate could not be evaluated, as where the step that it reads saw nothing.
+    Unjudged(String),
+    /// The tool says so.
+    Tool(String),
+}
+
+impl Pass {
+    fn text(&self) -> &str {
+        match self {
+            Self::Closed(text) | Self::Unjudged(text) | Self::Tool(text) => text,
+        }
+    }
 }
 
 impl Walk {
@@ -155,7 +174,7 @@ impl Walk {
             }
             Run::Write(_) if !blind.is_empty() => {
                 let reason = format!("{}: not seen: {}", def.name, blind.join(", "));
-                self.pass(def, done, reason.clone());
+                self.pass(def, done, Pass::Tool(reason.clone()));
                 Some(Next::Person { reason })
             }
             Run::Write(propose) => self.propose(def, done, propose(cx, def)),
@@ -170,17 +189,17 @@ impl Walk {
                 Some(Next::Step(step))
             }
             Proposal::Pass(reason) => {
-                self.pass(def, done, reason);
+                self.pass(def, done, Pass::Tool(reason));
                 None
             }
             Proposal::Later(reason) => {
-                self.pass(def, done, reason.clone());
+                self.pass(def, done, Pass::Tool(reason.clone()));
                 Some(Next::Later {
                     reason: format!("{}: {reason}", def.name),
                 })
             }
             Proposal::Person(reason) => {
-                self.pass(def, done, reason.clone());
+                self.pass(def, done, Pass::Tool(reason.clone()));
                 Some(Next::Person {
                     reason: format!("{}: {reason}", def.name),
                 })
@@ -189,13 +208,15 @@ impl Walk {
     }
 
     /// Ok when every gate is open, else why not.
-    fn gates(&self, cx: &Context<'_>, def: &RunbookStep) -> Result<(), String> {
+    fn gates(&self, cx: &Context<'_>, def: &RunbookStep) -> Result<(), Pass> {
         let over = json!({ "steps": self.results, "diagnosis": cx.diagnosis() });
         for gate in &def.gates {
             match gate::is_open(gate, &over) {
                 Ok(true) => {}
-                Ok(false) => return Err(format!("gate `{gate}` is closed")),
-                Err(error) => return Err(format!("gate `{gate}` is closed: {error}")),
+                Ok(false) => return Err(Pass::Closed(format!("gate `{gate}` is closed"))),
+                Err(error) => {
+                    return Err(Pass::Unjudged(format!("gate `{gate}` is closed: {error}")));
+                }
             }
         }
         Ok(())
@@ -210,24 +231,55 @@ impl Walk {
             .insert(def.name.clone(), written(true, action, ""));
     }
 
-    fn pass(&mut self, def: &RunbookStep, done: bool, reason: String) {
+    fn pass(&mut self, def: &RunbookStep, done: bool, why: Pass) {
         let result = if def.writes() {
-            self.passed.push(format!("{}: {reason}", def.name));
-            written(done, "", &reason)
+            let result = written(done, "", why.text());
+            self.passed.push((def.name.clone(), why));
+            result
         } else {
-            let mut skipped = Map::new();
-            skipped.insert("skipped".to_owned(), reason.into());
-            Value::Object(skipped)
+            json!({ "skipped": why.text() })
         };
         self.results.insert(def.name.clone(), result);
     }
 
+    /// For people: what the tools said, and which steps are for something else. Which gate was closed
+    /// stands in the step's result.
     fn nothing_to_do(&self, cx: &Context<'_>) -> String {
         let id = &cx.runbook.id;
         if self.passed.is_empty() {
             return format!("{id} only looks: it has no write for this fault");
         }
-        format!("no write of {id} fits: {}", self.passed.join("; "))
+        let (mut said, mut closed, mut unjudged) = (Vec::new(), Vec::new(), Vec::new());
+        for (name, why) in &self.passed {
+            match why {
+                Pass::Tool(reason) => said.push(format!("{name}: {reason}")),
+                Pass::Closed(_) => closed.push(name.as_str()),
+                Pass::Unjudged(_) => unjudged.push(name.as_str()),
+            }
+        }
+        if !unjudged.is_empty() {
+            said.push(format!(
+                "not known whether it is a case for {}{}",
+                unjudged.join(", "),
+                self.not_seen()
+            ));
+        }
+        if !closed.is_empty() {
+            said.push(format!("it is no case for {}", closed.join(", ")));
+        }
+        format!("{id} has no repair for it: {}", said.join("; "))
+    }
+
+    /// What the reading steps missed.
+    fn not_seen(&self) -> String {
+        let blind = self.results.values().filter_map(|it| it.get("blind"));
+        let sources = blind.filter_map(Value::as_array).flatten();
+        let sources: BTreeSet<&str> = sources.filter_map(Value::as_str).collect();
+        if sources.is_empty() {
+            return String::new();
+        }
+        let sources: Vec<&str> = sources.into_iter().collect();
+        format!(" (not seen: {})", sources.join(", "))
     }
 }
 

@@ -4,7 +4,7 @@ use super::problem::Problem;
 use super::tools::Tool;
 use crate::diagnose::{Diagnosis, FaultClass};
 use crate::ids::RunbookId;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_saphyr::{Location, Spanned};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -104,11 +104,18 @@ pub(super) struct Front {
 pub(super) struct FrontStep {
     pub(super) name: Spanned<String>,
     pub(super) tool: Spanned<String>,
+    #[serde(default, deserialize_with = "given")]
     pub(super) when: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) when_all: Vec<Spanned<String>>,
     #[serde(default)]
     pub(super) with: BTreeMap<String, Spanned<String>>,
+}
+
+/// A key that is there has a value: a gate that YAML takes for nothing (`when: !steps...`, a tag) must
+/// not be no gate.
+fn given<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Spanned<String>>, D::Error> {
+    Spanned::deserialize(value).map(Some)
 }
 
 /// A text split into its front matter and its body.
@@ -156,6 +163,16 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Parsed, Problem> {
     let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
     let front = serde_saphyr::from_str_with_options::<Front>(&format!("\n{yaml}\n"), options)
         .map_err(|error| {
+            if let Some((line, column)) = error.location().and_then(|at| tag(&text, at)) {
+                return Problem {
+                    line,
+                    column,
+                    ..at_start(
+                        "YAML takes what begins with `!` for a tag, not for a value",
+                        "put it in quotes: '!steps.NAME.FIELD'",
+                    )
+                };
+            }
             let place = error.location().unwrap_or(Location::UNKNOWN);
             problem(
                 file,
@@ -168,6 +185,16 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Parsed, Problem> {
         front,
         body: body.trim().to_owned(),
     })
+}
+
+/// The place of the value on that line, where it begins with `!` as a gate without quotes does.
+fn tag(text: &str, place: Location) -> Option<(u64, u64)> {
+    let index = usize::try_from(place.line()).ok()?.checked_sub(1)?;
+    let line = text.lines().nth(index)?;
+    let before = line.get(..=line.find(" !")?)?;
+    let is_value = before.trim_start() == "- " || before.ends_with(": ");
+    let column = u64::try_from(before.chars().count()).ok()?;
+    is_value.then_some((place.line(), column + 1))
 }
 
 /// The parser's message in one line; the place is told apart from it.

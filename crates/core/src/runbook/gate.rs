@@ -5,6 +5,7 @@
 //! chain of operators would abort the process instead of giving an error. Whatever goes wrong, the
 //! gate is closed.
 
+use super::types::{self, Type};
 use cel::common::ast::{Expr, operators};
 use cel::{Context, Env, IdedExpr, Program};
 use serde_json::Value;
@@ -58,6 +59,10 @@ pub(super) enum GateError {
     Evaluation(String),
     #[error("gives {0}, not true or false")]
     NotBool(String),
+    #[error("takes {found} where {wanted} is needed")]
+    WrongType { wanted: String, found: String },
+    #[error("compares {left} with {right}: they are never alike")]
+    NeverAlike { left: String, right: String },
     #[error("no thread to evaluate it on")]
     NoThread,
 }
@@ -71,10 +76,19 @@ pub(super) enum Reads {
     Diagnosis { field: String },
 }
 
-/// Checks an expression without evaluating it and tells what it reads.
-pub(super) fn check(text: &str) -> Result<Vec<Reads>, GateError> {
+/// Checks an expression without evaluating it and tells what it reads. `fields` says what kind of
+/// value stands there.
+pub(super) fn check(
+    text: &str,
+    fields: &(dyn Fn(&Reads) -> Type + Sync),
+) -> Result<Vec<Reads>, GateError> {
     bounded(text)?;
-    on_own_stack(|| reads(parse(text)?.expression()))
+    on_own_stack(|| {
+        let program = parse(text)?;
+        let reads = reads(program.expression())?;
+        types::gives_bool(program.expression(), fields)?;
+        Ok(reads)
+    })
 }
 
 /// Whether the gate is open over `{steps: ..., diagnosis: ...}`.
@@ -175,7 +189,7 @@ fn reads(root: &IdedExpr) -> Result<Vec<Reads>, GateError> {
 }
 
 /// `steps.NAME.FIELD` or `diagnosis.FIELD`, nothing shorter and nothing longer.
-fn read(node: &IdedExpr) -> Result<Reads, GateError> {
+pub(super) fn read(node: &IdedExpr) -> Result<Reads, GateError> {
     let mut segments = Vec::new();
     let mut at = &node.expr;
     while let Expr::Select(select) = at {
@@ -203,6 +217,10 @@ fn read(node: &IdedExpr) -> Result<Reads, GateError> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    fn any(_: &Reads) -> Type {
+        Type::Any
+    }
 
     fn world() -> Value {
         json!({
@@ -276,14 +294,21 @@ mod tests {
             "true.thing",
         ];
         for text in table {
-            assert!(check(text).is_err(), "{text}: {:?}", check(text));
+            assert!(
+                check(text, &any).is_err(),
+                "{text}: {:?}",
+                check(text, &any)
+            );
             assert!(is_open(text, &world()).is_err(), "{text}");
         }
     }
 
     #[test]
     fn what_a_gate_reads_is_known_without_evaluating_it() {
-        let reads = check("steps.a.applied || (steps.b.ready && diagnosis.class in ['X'])");
+        let reads = check(
+            "steps.a.applied || (steps.b.ready && diagnosis.class in ['X'])",
+            &any,
+        );
         let step = |name: &str, field: &str| Reads::Step {
             name: name.into(),
             field: field.into(),
@@ -301,11 +326,11 @@ mod tests {
     fn length_and_depth_are_limited_before_the_parser_sees_the_text() {
         let nested = |n: usize| format!("{}true{}", "(".repeat(n), ")".repeat(n));
         assert_eq!(is_open(&nested(MAX_DEPTH), &world()), Ok(true));
-        assert_eq!(check(&nested(MAX_DEPTH + 1)), Err(GateError::TooDeep));
+        assert_eq!(check(&nested(MAX_DEPTH + 1), &any), Err(GateError::TooDeep));
         let padded = |n: usize| format!("{:<n$}", "true");
         assert_eq!(is_open(&padded(MAX_BYTES), &world()), Ok(true));
         assert_eq!(
-            check(&padded(MAX_BYTES + 1)),
+            check(&padded(MAX_BYTES + 1), &any),
             Err(GateError::TooLong(MAX_BYTES + 1))
         );
     }
@@ -346,8 +371,8 @@ mod tests {
             let shown: String = text.chars().take(20).collect();
             assert!(text.len() <= MAX_BYTES, "{shown}");
             // Only that it returns matters.
-            drop((check(&text), is_open(&text, &world())));
-            assert_ne!(check(&text), Err(GateError::NoThread), "{shown}");
+            drop((check(&text, &any), is_open(&text, &world())));
+            assert_ne!(check(&text, &any), Err(GateError::NoThread), "{shown}");
         }
     }
 

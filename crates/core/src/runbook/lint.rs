@@ -4,7 +4,8 @@
 use super::format::{Applies, Front, FrontStep, Parsed, Runbook, RunbookStep, parse, problem};
 use super::gate::{self, Reads};
 use super::problem::Problem;
-use super::tools::{self, TOOLS, Tool, repository};
+use super::tools::{self, TOOLS, Tool, memory_bounds, repository};
+use super::types::{Field, Type, flag, text};
 use crate::ids::RunbookId;
 use serde_saphyr::{Location, Spanned};
 use std::collections::BTreeMap;
@@ -15,14 +16,17 @@ const MAX_STEPS: usize = 20;
 const MAX_GATES: usize = 10;
 
 /// What gates may read of the diagnosis.
-pub(super) const DIAGNOSIS_FIELDS: &[&str] = &[
-    "class",
-    "reason",
-    "confidence",
-    "container",
-    "owner_kind",
-    "came_with_revision",
-    "config_map_edited",
+pub(super) const DIAGNOSIS_FIELDS: &[Field] = &[
+    text("class"),
+    text("reason"),
+    Field {
+        name: "confidence",
+        holds: Type::Number,
+    },
+    text("container"),
+    text("owner_kind"),
+    flag("came_with_revision"),
+    flag("config_map_edited"),
 ];
 
 /// Words that CEL keeps for itself, and so cannot name a step.
@@ -62,6 +66,7 @@ pub(super) fn runbook(file: &str, text: &str) -> Result<Runbook, Vec<Problem>> {
         return Ok(runbook);
     }
     lint.problems.sort();
+    lint.problems.dedup();
     Err(lint.problems)
 }
 
@@ -171,6 +176,7 @@ impl Lint<'_> {
         let mut earlier: Vec<RunbookStep> = Vec::new();
         for step in &steps.value {
             self.name(step, &earlier, &steps.value);
+            let read = self.gates(step, &earlier, &steps.value);
             let Some(tool) = tools::find(&step.tool.value) else {
                 let message = format!("unknown tool `{}`", step.tool.value);
                 let known: Vec<_> = TOOLS.iter().flat_map(|tool| tool.names).copied().collect();
@@ -178,7 +184,9 @@ impl Lint<'_> {
                 self.complain(step.tool.referenced, &message, &help);
                 continue;
             };
-            self.gates(step, tool, &earlier, &steps.value);
+            if tool.writes() {
+                self.order(step, &read, &earlier);
+            }
             self.with(step, tool);
             let gates = step.when.iter().chain(&step.when_all);
             let with = step.with.iter();
@@ -210,7 +218,13 @@ impl Lint<'_> {
         }
     }
 
-    fn gates(&mut self, step: &FrontStep, tool: &Tool, earlier: &[RunbookStep], all: &[FrontStep]) {
+    /// What the gates of the step read.
+    fn gates(
+        &mut self,
+        step: &FrontStep,
+        earlier: &[RunbookStep],
+        all: &[FrontStep],
+    ) -> Vec<Reads> {
         let mut read = Vec::new();
         let gates: Vec<_> = step.when.iter().chain(&step.when_all).collect();
         if gates.len() > MAX_GATES {
@@ -219,7 +233,7 @@ impl Lint<'_> {
             self.complain(step.name.referenced, &message, &help);
         }
         for gate in gates {
-            match gate::check(&gate.value) {
+            match gate::check(&gate.value, &|reads| holds(reads, earlier)) {
                 Ok(reads) => {
                     for one in &reads {
                         self.reference(gate, one, earlier, all);
@@ -232,9 +246,7 @@ impl Lint<'_> {
                 }
             }
         }
-        if tool.writes() {
-            self.order(step, &read, earlier);
-        }
+        read
     }
 
     /// A gate may read results of earlier steps only, and only fields that they have.
@@ -265,9 +277,10 @@ impl Lint<'_> {
                 (format!("steps.{name}"), field, step.tool.fields)
             }
         };
-        if !fields.contains(&field.as_str()) {
+        if !fields.iter().any(|known| known.name == field) {
             let message = format!("`{what}` has no field `{field}`");
-            let help = format!("fields are {}", fields.join(", "));
+            let known: Vec<_> = fields.iter().map(|field| field.name).collect();
+            let help = format!("fields are {}", known.join(", "));
             self.complain(gate.referenced, &message, &help);
         }
     }
@@ -308,7 +321,35 @@ impl Lint<'_> {
                 self.complain(value.referenced, &message, &format!("write {}", param.form));
             }
         }
+        if !tool.params.iter().any(|param| param.name == "at_most") {
+            return;
+        }
+        let set = step.with.iter();
+        let set = set
+            .map(|(key, value)| (key.clone(), value.value.clone()))
+            .collect();
+        let (least, most) = memory_bounds(&set);
+        if let Some(value) = step.with.values().next()
+            && least > most
+        {
+            let message = "`at_least` is more than `at_most`: no limit is both";
+            let help = "without them they are 256Mi and 4Gi";
+            self.complain(value.referenced, message, help);
+        }
     }
+}
+
+/// What kind of value a gate reads there; a field that does not exist is complained about apart.
+fn holds(reads: &Reads, earlier: &[RunbookStep]) -> Type {
+    let (fields, field) = match reads {
+        Reads::Diagnosis { field } => (DIAGNOSIS_FIELDS, field),
+        Reads::Step { name, field } => {
+            let step = earlier.iter().find(|step| step.name == *name);
+            (step.map_or(&[][..], |step| step.tool.fields), field)
+        }
+    };
+    let known = fields.iter().find(|known| known.name == field);
+    known.map_or(Type::Any, |known| known.holds)
 }
 
 #[cfg(test)]
@@ -393,6 +434,27 @@ Text for people.
             ("gate depth", gate, &deep),
             ("setting", "at_most: 2Gi", "factor: 2"),
             ("setting value", "at_most: 2Gi", "at_most: much"),
+            (
+                "bounds",
+                "at_most: 2Gi",
+                "at_most: 2Gi\n      at_least: 3Gi",
+            ),
+            ("lower bound alone", "at_most: 2Gi", "at_least: 8Gi"),
+            ("no truth", gate, "1 + 1"),
+            ("a list is no truth", gate, "steps.oom.reasons"),
+            ("never alike", gate, "steps.oom.oom_detected == 'yes'"),
+            ("no gate", gate, "null"),
+            ("a tag", gate, "!steps.oom.oom_detected"),
+            (
+                "a tag in a list",
+                "diagnosis.class == 'OomKilled'",
+                "!steps.oom.oom_detected",
+            ),
+            (
+                "a wrong tool hides nothing",
+                "tool: patch_resources\n    when: steps.oom.oom_detected",
+                "tool: exec_shell\n    when: steps.oom.detected",
+            ),
         ];
         let mut shown = String::new();
         for (name, old, new) in table {

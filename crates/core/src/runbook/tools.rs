@@ -15,23 +15,25 @@ mod roll_back;
 mod this_runbook;
 
 pub(super) use image::repository;
+pub(super) use memory::memory_bounds;
 
 use super::advance::Context;
 use super::format::RunbookStep;
+use super::types::{Field, flag, text};
 use crate::plan::Step;
 use crate::world::Source;
 use serde_json::Value;
 
 /// Result fields of every writing tool: whether it was carried out, what it is in the form of
 /// `action_taken`, and why it was not proposed.
-pub(super) const WRITE_FIELDS: &[&str] = &["applied", "action", "reason"];
+pub(super) const WRITE_FIELDS: &[Field] = &[flag("applied"), text("action"), text("reason")];
 
 /// One tool.
 pub(super) struct Tool {
     /// Its names; the first is the usual one.
     pub(super) names: &'static [&'static str],
     /// Fields of its result, which gates may read.
-    pub(super) fields: &'static [&'static str],
+    pub(super) fields: &'static [Field],
     /// What must have been seen for it to say anything.
     pub(super) needs: &'static [Source],
     /// What `with` may set.
@@ -172,12 +174,45 @@ mod tests {
     }
 
     #[test]
+    fn what_a_reading_tool_gives_is_of_the_kind_that_gates_are_checked_against() {
+        use crate::diagnose::FaultClass;
+        use crate::runbook::scene::{AT, Scene};
+        use crate::runbook::types::Type;
+        use crate::testkit::world;
+        for tool in TOOLS.iter().filter(|tool| !tool.writes()) {
+            let scene = if tool.needs == [Source::Nodes] {
+                Scene::new(FaultClass::NodeCordoned, world(AT).node("node1").cordoned())
+            } else {
+                let pod = world(AT).deployment("demo", "cart").revision(1);
+                Scene::new(FaultClass::CrashLoop, pod.pod("cart-1-a").unready())
+            };
+            let scene = scene.tool(tool.name());
+            for field in tool.fields {
+                let value = scene.result("it", field.name);
+                let is_so = match field.holds {
+                    Type::Bool => value.is_boolean(),
+                    Type::Text => value.is_string(),
+                    Type::Number => value.is_number(),
+                    Type::List => value.is_array(),
+                    Type::Map => value.is_object(),
+                    Type::Any => false,
+                };
+                assert!(is_so, "{} {}: {value}", tool.name(), field.name);
+            }
+        }
+    }
+
+    #[test]
     fn the_documentation_names_every_tool_field_and_setting() {
         for tool in TOOLS {
             let names: Vec<_> = tool.names.iter().map(|name| format!("`{name}`")).collect();
             let mut row = format!("| {} |", names.join(", "));
             if !tool.writes() {
-                let fields: Vec<_> = tool.fields.iter().map(|f| format!("`{f}`")).collect();
+                let fields: Vec<_> = tool
+                    .fields
+                    .iter()
+                    .map(|f| format!("`{}`", f.name))
+                    .collect();
                 row = format!("{row} {} |", fields.join(", "));
             }
             assert!(DOCS.contains(&row), "{row}");
@@ -186,7 +221,7 @@ mod tests {
             }
         }
         for field in DIAGNOSIS_FIELDS {
-            assert!(DOCS.contains(&format!("`{field}`")), "{field}");
+            assert!(DOCS.contains(&format!("`{}`", field.name)), "{field:?}");
         }
     }
 

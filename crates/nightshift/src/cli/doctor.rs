@@ -427,6 +427,7 @@ fn set_in(style: Style, tone: Tone, text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio_util::task::TaskTracker;
 
     #[test]
     fn clocks_that_disagree_are_a_failure_and_unknown_ones_a_warning() {
@@ -468,7 +469,8 @@ mod tests {
     async fn a_port_that_somebody_else_has_is_a_failure() {
         let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = other.local_addr().unwrap();
-        let answering = tokio::spawn(axum::serve(other, axum::Router::new()).into_future());
+        let answering =
+            TaskTracker::new().spawn(axum::serve(other, axum::Router::new()).into_future());
         let taken = listener(&listening(&address.to_string())).await;
         assert_eq!(taken.level, Level::Fail, "{taken:?}");
         assert!(taken.found.contains("in use"), "{taken:?}");
@@ -483,7 +485,7 @@ mod tests {
         let address = agent.local_addr().unwrap();
         let answer = axum::routing::get(async || r#"{"ready": true, "blind": {}}"#);
         let router = axum::Router::new().route("/readyz", answer);
-        let answering = tokio::spawn(axum::serve(agent, router).into_future());
+        let answering = TaskTracker::new().spawn(axum::serve(agent, router).into_future());
         let taken = listener(&listening(&address.to_string())).await;
         assert_eq!(taken.level, Level::Ok, "{taken:?}");
         answering.abort();

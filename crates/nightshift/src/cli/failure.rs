@@ -41,6 +41,12 @@ impl Failure {
         super::settings::chain(self.error.as_ref())
     }
 
+    /// The next step.
+    #[cfg(test)]
+    pub(super) fn help(&self) -> &str {
+        &self.help
+    }
+
     /// Tells the person, and gives the exit code.
     pub fn report(&self) -> Exit {
         complain(&format!("error: {}", self.text()));

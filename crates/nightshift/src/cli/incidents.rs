@@ -6,6 +6,7 @@ use crate::serve::incidents::{IncidentReply, ListQuery, ListReply, list, show};
 use crate::store::Store;
 use jiff::Timestamp;
 use nightshift_core::ids::IncidentId;
+use reqwest::StatusCode;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
@@ -110,8 +111,7 @@ impl ShowArgs {
                 .await
                 .or_help("the incident could not be read", READ_HELP)?
                 .ok_or_else(|| {
-                    let help = "`nightshift incidents list` prints the ids";
-                    Failure::new(format!("there is no incident {id}"), help)
+                    Failure::new(format!("there is no incident {id}"), NO_INCIDENT_HELP)
                 })?,
             None => {
                 self.from
@@ -124,6 +124,7 @@ impl ShowArgs {
     }
 }
 
+const NO_INCIDENT_HELP: &str = "`nightshift incidents list` prints the ids";
 const READ_HELP: &str = "check the database with `nightshift doctor`";
 
 impl From {
@@ -176,8 +177,8 @@ impl From {
     }
 }
 
-/// The agent's own words where it gave some.
-fn refused(status: reqwest::StatusCode, body: &[u8]) -> Failure {
+/// The agent's own words where it gave some; its help is for programs, and ours for people.
+fn refused(status: StatusCode, body: &[u8]) -> Failure {
     #[derive(serde::Deserialize)]
     struct Said {
         error: String,
@@ -186,10 +187,15 @@ fn refused(status: reqwest::StatusCode, body: &[u8]) -> Failure {
     match serde_json::from_slice::<Said>(body) {
         Ok(Said { error, help }) => {
             let error = crate::output::harmless(&error);
-            Failure::new(
-                format!("{error} ({status})"),
-                crate::output::harmless(&help),
-            )
+            let help = match status {
+                StatusCode::UNAUTHORIZED => {
+                    "give the agent's NIGHTSHIFT_API_TOKEN: with --token, or in that variable here"
+                        .to_owned()
+                }
+                StatusCode::NOT_FOUND => NO_INCIDENT_HELP.to_owned(),
+                _ => crate::output::harmless(&help),
+            };
+            Failure::new(format!("{error} ({status})"), help)
         }
         Err(_) => Failure::new(
             format!("the server answered {status}"),
@@ -281,11 +287,15 @@ mod tests {
     }
 
     #[test]
-    fn the_agents_own_words_are_passed_on() {
+    fn the_agents_own_words_are_passed_on_with_help_for_the_command_line() {
         let body = br#"{"error": "there is no incident inc-1", "help": "list them"}"#;
-        let failure = refused(reqwest::StatusCode::NOT_FOUND, body);
+        let failure = refused(StatusCode::NOT_FOUND, body);
         assert_eq!(failure.text(), "there is no incident inc-1 (404 Not Found)");
-        let failure = refused(reqwest::StatusCode::BAD_GATEWAY, b"<html>");
+        assert_eq!(failure.help(), NO_INCIDENT_HELP);
+        let body = br#"{"error": "no token", "help": "send `Authorization: Bearer ...`"}"#;
+        let failure = refused(StatusCode::UNAUTHORIZED, body);
+        assert!(failure.help().contains("--token"), "{}", failure.help());
+        let failure = refused(StatusCode::BAD_GATEWAY, b"<html>");
         assert_eq!(failure.text(), "the server answered 502 Bad Gateway");
     }
 }

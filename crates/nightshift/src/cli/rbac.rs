@@ -10,7 +10,7 @@ use std::io;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   nightshift rbac | kubectl apply -f -                    reads only: observe, recommend
-  nightshift rbac --write | kubectl apply -f -            approve, auto, rehearsals by the server
+  nightshift rbac --write | kubectl apply -f -            auto, and rehearsals by the API server
   nightshift rbac --write -o table                        every right on one page
 
 No verb on Secrets and no wildcard is ever among them.
@@ -21,7 +21,7 @@ pub(super) struct Args {
     #[arg(long)]
     write: bool,
     /// Namespace that the agent runs in
-    #[arg(short, long, default_value = NAME)]
+    #[arg(short, long, default_value = NAME, value_parser = namespace)]
     namespace: String,
     /// Output format; YAML and JSON can be applied with kubectl
     #[arg(short = 'o', long = "output", value_name = "FORMAT", value_enum, default_value_t = Format::Yaml)]
@@ -43,6 +43,22 @@ impl Args {
         })?;
         Ok(Exit::Fine)
     }
+}
+
+/// The name of a namespace is an RFC 1123 label (apimachinery `IsDNS1123Label`).
+fn namespace(text: &str) -> Result<String, String> {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let is_label = (1..=63).contains(&text.len())
+        && text.chars().all(inner)
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    if is_label {
+        return Ok(text.to_owned());
+    }
+    Err(
+        "a namespace has 1 to 63 small letters, digits and -, which neither begins nor ends it"
+            .to_owned(),
+    )
 }
 
 fn documents(manifests: &[Value]) -> io::Result<String> {
@@ -89,4 +105,19 @@ fn table(rights: Rights, style: Style) -> String {
         &["RESOURCE", "API GROUP", "VERBS"],
         rows.into_iter().map(cells).collect(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_that_kubernetes_would_refuse_is_refused() {
+        for good in ["nightshift", "a", "1-b", &"x".repeat(63)] {
+            assert!(namespace(good).is_ok(), "{good}");
+        }
+        for bad in ["", "Foo", "foo_", "-a", "a-", "a.b", &"x".repeat(64)] {
+            assert!(namespace(bad).is_err(), "{bad}");
+        }
+    }
 }

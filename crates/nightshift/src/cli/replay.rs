@@ -12,6 +12,8 @@ use std::path::PathBuf;
 
 /// Decides on every input of a journal again, and compares; or writes a journal to a file
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "nightshift replay [OPTIONS] FILE
+       nightshift replay [OPTIONS] --export FILE --database URL")]
 #[command(after_help = "Examples:
   nightshift replay --export incident.jsonl --database sqlite:///var/lib/nightshift/nightshift.db
   nightshift replay incident.jsonl

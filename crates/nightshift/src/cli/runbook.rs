@@ -149,6 +149,17 @@ fn lint(paths: &[PathBuf]) -> Result<Vec<Problem>, Failure> {
         texts,
         mut problems,
     } = read(paths)?;
+    if texts.is_empty() && problems.is_empty() {
+        let names: Vec<String> = paths
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        let error = format!("no *.md file in {}", names.join(", "));
+        return Err(Failure::new(
+            error,
+            "name runbook files, or a folder that has them",
+        ));
+    }
     problems.extend(Library::lint(&texts));
     Ok(problems)
 }
@@ -199,6 +210,17 @@ fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_without_a_runbook_is_not_free_of_problems() {
+        let folder = tempfile::tempdir().unwrap();
+        let failure = lint(&[folder.path().to_owned()]).unwrap_err();
+        assert!(
+            failure.text().starts_with("no *.md file in "),
+            "{}",
+            failure.text()
+        );
+    }
 
     #[test]
     fn a_file_that_is_no_text_is_named_and_the_others_are_linted_too() {

@@ -293,7 +293,7 @@ fn written(page: &mut Page, attempt: &Attempt) {
 }
 
 fn record(page: &mut Page, events: &[Recorded]) {
-    page.section("RECORD", &format!("{} entries", events.len()));
+    page.section("RECORD", &count(events.len(), "entry", "entries"));
     for event in events {
         let tone = match event.entry.kind {
             EntryKind::Waiting | EntryKind::Rejected | EntryKind::NotOpened | EntryKind::Blind => {
@@ -328,8 +328,8 @@ fn past(page: &mut Page, past: &[PastIncident]) {
     page.section(
         "BEFORE",
         &format!(
-            "{} earlier incidents share alert, workload, pod or node",
-            past.len()
+            "{} of the same alert, workload, pod or node",
+            count(past.len(), "earlier incident", "earlier incidents")
         ),
     );
     for incident in past.iter().take(PAST) {
@@ -346,6 +346,10 @@ fn past(page: &mut Page, past: &[PastIncident]) {
         );
         page.item(incident.id.as_str(), Tone::Dim, &line);
     }
+}
+
+fn count(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 fn moment(at: Timestamp) -> String {

@@ -87,3 +87,24 @@ fn secrets_of_the_environment_are_not_in_the_help() {
         }
     }
 }
+
+#[test]
+fn the_image_is_built_with_the_pinned_toolchain_and_named_after_this_version() {
+    let dockerfile = include_str!("../../../../deploy/Dockerfile");
+    let toolchain = include_str!("../../../../rust-toolchain.toml");
+    let channel = toolchain.split('"').nth(1).unwrap();
+    for line in [
+        format!("FROM rust:{channel}-bookworm AS build"),
+        format!("ENV RUSTUP_TOOLCHAIN={channel}"),
+    ] {
+        assert!(dockerfile.lines().any(|other| other == line), "{line}");
+    }
+    let image = concat!("nightshift:", env!("CARGO_PKG_VERSION"));
+    for text in [
+        dockerfile,
+        include_str!("../../../../deploy/nightshift.yaml"),
+        include_str!("../../../../docs/install.md"),
+    ] {
+        assert!(text.contains(image), "{image}");
+    }
+}

@@ -99,7 +99,7 @@ keys! {
     notify_webhook_url: Option<Secret> = "NIGHTSHIFT_NOTIFY_WEBHOOK_URL", None;
     /// Action words that may be used at all.
     allowed_actions: BTreeSet<String> = "NIGHTSHIFT_ALLOWED_ACTIONS", Policy::default().allowed_actions;
-    /// Namespaces that are never written to, beside `kube-system` and `*-system`.
+    /// Namespaces that are never written to, beside `kube-*` and `*-system`.
     protected_namespaces: BTreeSet<String> = "NIGHTSHIFT_PROTECTED_NAMESPACES", BTreeSet::new();
     /// Namespace that we run in; never written to.
     own_namespace: Option<String> = "POD_NAMESPACE", None;

@@ -77,6 +77,14 @@ struct RawAlert {
 /// an alert that cannot be used. Alerts that were left out are rejected by count, so that nobody
 /// takes a part for the whole.
 pub fn read(body: &[u8], heard_at: Timestamp) -> Result<Vec<Input>, BodyError> {
+    // serde would read the fields from a list one after the other.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(BodyError {
+            line: 1,
+            column: 1,
+            why: "a list, where the webhook's JSON object is expected".to_owned(),
+        });
+    }
     let body: Body = serde_json::from_slice(body).map_err(|error| place(&error))?;
     let Body {
         version: Some(Version::V4) | None,
@@ -457,7 +465,8 @@ mod tests {
                 "unknown variant `3`",
             ),
             ("{\"alerts\": {}}", 1, "invalid type: map"),
-            ("[]", 1, "invalid"),
+            ("[]", 1, "a list, where"),
+            (" [\"4\", \"firing\", 0, []]", 1, "a list, where"),
         ] {
             let error = read(body.as_bytes(), heard()).unwrap_err();
             assert_eq!(error.line, line, "{body}: {error}");

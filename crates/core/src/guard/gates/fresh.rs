@@ -22,13 +22,20 @@ impl Gate for Fresh {
         if !scene.snapshot.fresh {
             deny("the snapshot was not read afresh from the API server")
         } else if age > limit {
-            deny(format!("the snapshot is {age:#} old, more than {limit:#}"))
+            let old = seconds(age);
+            deny(format!("the snapshot is {old} old, more than {limit:#}"))
         } else if age < SignedDuration::ZERO {
             deny("the snapshot is from the future: the clock went back")
         } else {
-            pass(format!("the snapshot is fresh and {age:#} old"))
+            pass(format!("the snapshot is fresh and {} old", seconds(age)))
         }
     }
+}
+
+/// Tenths of a second are enough for people.
+fn seconds(age: SignedDuration) -> String {
+    let tenths = age.as_millis() / 100;
+    format!("{}.{} s", tenths / 10, tenths % 10)
 }
 
 #[cfg(test)]
@@ -45,7 +52,11 @@ mod tests {
     #[test]
     fn a_young_fresh_snapshot_passes() {
         after(0).says("fresh", Verdict::Pass, "fresh");
-        after(30).says("fresh", Verdict::Pass, "30s old");
+        after(30).says("fresh", Verdict::Pass, "fresh and 30.0 s old");
+        let young = SignedDuration::from_micros(7_836_914);
+        Stage::memory()
+            .with(|s| s.now = s.snapshot.taken_at + young)
+            .says("fresh", Verdict::Pass, "fresh and 7.8 s old");
     }
 
     #[test]

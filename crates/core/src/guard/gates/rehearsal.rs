@@ -16,7 +16,11 @@ impl Gate for Rehearsed {
         };
         match rehearsal {
             Rehearsal::Accepted { diff } => {
-                pass(format!("the API server would change {} fields", diff.len()))
+                let fields = if diff.len() == 1 { "field" } else { "fields" };
+                pass(format!(
+                    "the API server would change {} {fields}",
+                    diff.len()
+                ))
             }
             Rehearsal::Local { why, .. } => {
                 ask(format!("the API server did not rehearse it: {why}"))

@@ -2,13 +2,18 @@
 
 use super::{MAX_LINES, Run, Tool, cut, owner};
 use crate::runbook::advance::Context;
+use crate::runbook::types::{flag, list};
 use crate::world::{Event, Source};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 pub(in crate::runbook) const GET_POD_EVENTS: Tool = Tool {
     names: &["get_pod_events"],
-    fields: &["oom_detected", "sandbox_failure_detected", "events"],
+    fields: &[
+        flag("oom_detected"),
+        flag("sandbox_failure_detected"),
+        list("events"),
+    ],
     needs: &[Source::Pods, Source::Events],
     params: &[],
     run: Run::Read(read),

@@ -140,7 +140,7 @@ mod tests {
         assert!(
             scene
                 .says()
-                .starts_with("person: no write of RB_IMAGEPULL fits"),
+                .starts_with("person: RB_IMAGEPULL has no repair for it"),
             "{}",
             scene.says()
         );

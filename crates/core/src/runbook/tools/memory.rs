@@ -11,6 +11,7 @@ use crate::runbook::advance::Context;
 use crate::runbook::format::RunbookStep;
 use crate::world::{Container, Object, Pod, Quantity, Source, Workload};
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 
 pub(in crate::runbook) const INCREASE_MEMORY_LIMIT: Tool = Tool {
     names: &["increase_memory_limit", "patch_resources"],
@@ -41,6 +42,16 @@ pub(in crate::runbook) const INCREASE_MEMORY_LIMIT: Tool = Tool {
 const AT_LEAST: u64 = 256 << 20;
 /// Largest new limit, unless the runbook says otherwise.
 const AT_MOST: u64 = 4 << 30;
+
+/// Smallest and largest new limit in bytes, as the settings of a step say.
+pub(in crate::runbook) fn memory_bounds(with: &BTreeMap<String, String>) -> (u64, u64) {
+    let bound = |key: &str, default| {
+        let set = with.get(key);
+        set.and_then(|text| Quantity::from(text.as_str()).value())
+            .unwrap_or(default)
+    };
+    (bound("at_least", AT_LEAST), bound("at_most", AT_MOST))
+}
 
 fn is_memory(text: &str) -> bool {
     Quantity::from(text).value().is_some_and(|bytes| bytes > 0)
@@ -81,16 +92,8 @@ fn change(cx: &Context<'_>, def: &RunbookStep, pod: &Pod, name: &str) -> Result<
     let (limit, request) = effective_memory(effective)?;
     same_as_template(template, limit)?;
 
-    let bound = |key: &str, default| {
-        let set = def.with.get(key);
-        set.and_then(|text| Quantity::from(text.as_str()).value())
-            .unwrap_or(default)
-    };
-    let new = new_limit(
-        limit,
-        bound("at_least", AT_LEAST),
-        bound("at_most", AT_MOST),
-    )?;
+    let (at_least, at_most) = memory_bounds(&def.with);
+    let new = new_limit(limit, at_least, at_most)?;
     room::check(
         cx,
         workload,

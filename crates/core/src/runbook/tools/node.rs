@@ -2,12 +2,13 @@
 
 use super::{Run, Tool, cut, owner};
 use crate::runbook::advance::Context;
+use crate::runbook::types::{flag, list, map};
 use crate::world::{Node, Source};
 use serde_json::{Map, Value, json};
 
 pub(in crate::runbook) const GET_NODE_READY: Tool = Tool {
     names: &["get_node_ready"],
-    fields: &["ready", "not_ready", "unschedulable"],
+    fields: &[flag("ready"), flag("not_ready"), flag("unschedulable")],
     needs: &[Source::Nodes],
     params: &[],
     run: Run::Read(ready),
@@ -16,7 +17,7 @@ pub(in crate::runbook) const GET_NODE_READY: Tool = Tool {
 
 pub(in crate::runbook) const GET_NODE_CONDITIONS: Tool = Tool {
     names: &["get_node_conditions"],
-    fields: &["healthy", "problems", "conditions"],
+    fields: &[flag("healthy"), list("problems"), map("conditions")],
     needs: &[Source::Nodes],
     params: &[],
     run: Run::Read(conditions),

@@ -2,12 +2,13 @@
 
 use super::{Run, Tool, owner};
 use crate::runbook::advance::Context;
+use crate::runbook::types::{flag, list};
 use crate::world::{ContainerStatus, Source, pod::Terminated};
 use serde_json::{Value, json};
 
 pub(in crate::runbook) const CHECK_OOM: Tool = Tool {
     names: &["check_oom"],
-    fields: &["oom_detected", "reasons"],
+    fields: &[flag("oom_detected"), list("reasons")],
     needs: &[Source::Pods],
     params: &[],
     run: Run::Read(read),

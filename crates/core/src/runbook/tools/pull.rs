@@ -2,12 +2,13 @@
 
 use super::{Run, Tool, cut, owner};
 use crate::runbook::advance::Context;
+use crate::runbook::types::{flag, list};
 use crate::world::Source;
 use serde_json::{Value, json};
 
 pub(in crate::runbook) const CHECK_IMAGEPULLBACKOFF: Tool = Tool {
     names: &["check_imagepullbackoff"],
-    fields: &["imagepull_detected", "reasons"],
+    fields: &[flag("imagepull_detected"), list("reasons")],
     needs: &[Source::Pods],
     params: &[],
     run: Run::Read(read),

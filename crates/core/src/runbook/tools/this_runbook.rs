@@ -2,11 +2,12 @@
 
 use super::{Run, Tool, owner};
 use crate::runbook::advance::Context;
+use crate::runbook::types::text;
 use serde_json::{Value, json};
 
 pub(in crate::runbook) const GET_RUNBOOK: Tool = Tool {
     names: &["get_runbook"],
-    fields: &["runbook_id", "fallback_image"],
+    fields: &[text("runbook_id"), text("fallback_image")],
     needs: &[],
     params: &[],
     run: Run::Read(read),
