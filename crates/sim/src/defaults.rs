@@ -221,7 +221,7 @@ mod tests {
         let labels = &spec["template"]["metadata"]["labels"];
         assert_eq!(labels["job-name"], "j");
         // Recorded on the lab: docs/recorded/job-ok.yaml.
-        let own = serde_json::to_value(&job).unwrap();
+        let own = job.to_value();
         assert_eq!(own["metadata"]["labels"], *labels);
         assert_eq!(
             (&spec["completions"], &spec["backoffLimit"]),
