@@ -1,28 +1,23 @@
 //! `nightshift doctor`: can the agent work here, and if not, what is the next step. One check is one
 //! function; a check that needs an answer of an earlier one is left out when that failed.
 
+mod listener;
+
 use super::cluster::{HELP, with_spinner};
 use super::settings::{self, SettingsArgs};
 use super::{Exit, Failure};
 use crate::config::Config;
 use crate::output::{Output, Style, Tone, age, wrap};
-use crate::serve::{ListenError, Unsafe, bind};
 use crate::store::{DeadNotice, Store, StoreError};
 use jiff::SignedDuration;
 use nightshift_cluster::rbac::{Right, Rights};
 use nightshift_cluster::{Clients, Clock, checkup, connect};
 use nightshift_core::policy::Autonomy;
 use serde::Serialize;
-use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Clocks further apart than this make time gates blind.
 const MAX_SKEW: SignedDuration = SignedDuration::from_secs(5);
-
-/// How long an agent that listens already may take to say so.
-const AGENT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Checks whether the agent can work here: configuration, cluster, rights, clock, record, listener
 #[derive(Debug, clap::Args)]
@@ -114,8 +109,8 @@ impl Args {
         report.extend(cluster(&config, clock).await);
         report.extend(record(&config, self.verify).await);
         report.push(runbooks(&config));
-        report.push(listener(&config).await);
-        report.push(alertmanager(&config));
+        report.push(listener::free(&config).await);
+        report.push(listener::alertmanager(&config));
         report
     }
 }
@@ -300,91 +295,6 @@ fn runbooks(config: &Config) -> Checked {
     }
 }
 
-/// Takes the address for a moment: what is free for us is free for the agent.
-async fn listener(config: &Config) -> Checked {
-    let address = config.listen;
-    match bind(address, &config.tokens()).await {
-        Ok(_) => Checked::ok("listener", format!("http://{address} is free")),
-        Err(ListenError::Bind { source, .. }) if source.kind() == io::ErrorKind::AddrInUse => {
-            in_use(address).await
-        }
-        Err(error @ ListenError::Bind { .. }) => Checked::fail(
-            "listener",
-            settings::chain(&error),
-            "set NIGHTSHIFT_LISTEN to an address of this machine and a port that this user may use",
-        ),
-        Err(ListenError::Unsafe(
-            error @ (Unsafe::NoToken(_) | Unsafe::SameToken | Unsafe::ShortToken(_)),
-        )) => {
-            let next = "set NIGHTSHIFT_INTAKE_TOKEN and NIGHTSHIFT_API_TOKEN to different secrets";
-            Checked::fail("listener", error.to_string(), next)
-        }
-    }
-}
-
-/// A doctor may be asked beside a running agent.
-async fn in_use(address: SocketAddr) -> Checked {
-    if is_agent(address).await {
-        return Checked::ok("listener", format!("http://{address}: an agent listens"));
-    }
-    Checked::fail(
-        "listener",
-        format!("{address} is in use, and not by an agent"),
-        "end what listens there, or set NIGHTSHIFT_LISTEN to another address",
-    )
-}
-
-/// Whether what listens there answers `/readyz` as an agent does.
-async fn is_agent(address: SocketAddr) -> bool {
-    let asked = async {
-        let client = reqwest::Client::builder()
-            .timeout(AGENT_TIMEOUT)
-            .no_proxy()
-            .build()?;
-        let url = format!("http://{}/readyz", reachable(address));
-        client.get(url).send().await?.text().await
-    };
-    let Ok(text) = asked.await else { return false };
-    let answer = serde_json::from_str::<serde_json::Value>(&text).unwrap_or_default();
-    answer.get("ready").is_some() && answer.get("blind").is_some()
-}
-
-/// Where one reaches it from this machine.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let loopback = match address {
-        SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-        SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-    };
-    if address.ip().is_unspecified() {
-        SocketAddr::new(loopback, address.port())
-    } else {
-        address
-    }
-}
-
-/// Alertmanager cannot be asked from here; the hint is what people need most at this point.
-fn alertmanager(config: &Config) -> Checked {
-    let (address, port) = (config.listen, config.listen.port());
-    if address.ip().is_loopback() {
-        return Checked::warn(
-            "alertmanager",
-            format!("only an Alertmanager on this machine reaches http://{address}/alertmanager"),
-            "set NIGHTSHIFT_LISTEN and both tokens, or go on without alerts: watches hear faults too",
-        );
-    }
-    let (host, which) = if address.ip().is_unspecified() {
-        let which = ", where HOST is the name of our Service or of this machine";
-        (format!("HOST:{port}"), which)
-    } else {
-        (address.to_string(), "")
-    };
-    let found = format!(
-        "receiver: webhook_configs: [{{url: http://{host}/alertmanager, send_resolved: true}}]\
-         {which}; it sends the intake's token (docs/http.md)"
-    );
-    Checked::ok("alertmanager", found)
-}
-
 fn table(report: &[Checked], style: Style) -> String {
     let lines = report.iter().map(
         |Checked {
@@ -427,7 +337,6 @@ fn set_in(style: Style, tone: Tone, text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio_util::task::TaskTracker;
 
     #[test]
     fn clocks_that_disagree_are_a_failure_and_unknown_ones_a_warning() {
@@ -452,54 +361,6 @@ mod tests {
             let skew = SignedDuration::from_millis(millis);
             assert_eq!(clock_skew(Some(skew)).found, found);
         }
-    }
-
-    fn listening(address: &str) -> Config {
-        let variable = ("NIGHTSHIFT_LISTEN".to_owned(), address.to_owned());
-        let tokens = [
-            ("NIGHTSHIFT_INTAKE_TOKEN", "0123456789abcdef"),
-            ("NIGHTSHIFT_API_TOKEN", "fedcba9876543210"),
-        ];
-        let mut env = crate::config::Env::from([variable]);
-        env.extend(tokens.map(|(key, value)| (key.to_owned(), value.to_owned())));
-        Config::load(None, &env).unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_port_that_somebody_else_has_is_a_failure() {
-        let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = other.local_addr().unwrap();
-        let answering =
-            TaskTracker::new().spawn(axum::serve(other, axum::Router::new()).into_future());
-        let taken = listener(&listening(&address.to_string())).await;
-        assert_eq!(taken.level, Level::Fail, "{taken:?}");
-        assert!(taken.found.contains("in use"), "{taken:?}");
-        answering.abort();
-        let free = listener(&listening("127.0.0.1:0")).await;
-        assert_eq!(free.level, Level::Ok, "{free:?}");
-    }
-
-    #[tokio::test]
-    async fn a_port_that_an_agent_has_is_well() {
-        let agent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = agent.local_addr().unwrap();
-        let answer = axum::routing::get(async || r#"{"ready": true, "blind": {}}"#);
-        let router = axum::Router::new().route("/readyz", answer);
-        let answering = TaskTracker::new().spawn(axum::serve(agent, router).into_future());
-        let taken = listener(&listening(&address.to_string())).await;
-        assert_eq!(taken.level, Level::Ok, "{taken:?}");
-        answering.abort();
-    }
-
-    #[test]
-    fn alertmanager_is_never_told_to_send_to_an_address_that_is_none() {
-        let everywhere = alertmanager(&listening("0.0.0.0:8080")).found;
-        assert!(
-            everywhere.contains("http://HOST:8080/alertmanager"),
-            "{everywhere}"
-        );
-        let one = alertmanager(&listening("10.0.0.1:8080")).found;
-        assert!(one.contains("http://10.0.0.1:8080/alertmanager"), "{one}");
     }
 
     #[tokio::test]
