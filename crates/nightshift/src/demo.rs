@@ -216,7 +216,7 @@ async fn open_door(
   kubectl --kubeconfig {path} -n shop get pods --watch
   kubectl --kubeconfig {path} -n shop set image deployment/shipping shipping=shop.test/shipping:nowhere
   {} incidents list --database sqlite://{}
-Its time begins a week ago: ages count from then.\n\n",
+Its time begins a week ago: what is new has an age of 6d.\n\n",
             listening.url(),
             program(),
             database.display()

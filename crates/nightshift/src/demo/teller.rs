@@ -268,7 +268,7 @@ impl Teller {
         }
         let until = until.duration_since(self.since).as_secs_f64();
         let then = match step.action.on_not_fixed() {
-            OnNotFixed::Undo => "is taken back",
+            OnNotFixed::Undo => "it is taken back",
             OnNotFixed::Keep | OnNotFixed::Ask => "a person has it",
         };
         let mut page = Lines::new(self.style);
@@ -323,8 +323,9 @@ impl Teller {
             EntryKind::Final => ended(entry),
             _ => entry.text.clone(),
         };
-        // The first line of an incident names its owner in any case.
-        let other = other.filter(|_| entry.kind != EntryKind::Opened);
+        // These name whom they are about in any case.
+        let names = matches!(entry.kind, EntryKind::Opened | EntryKind::WebhookReceived);
+        let other = other.filter(|_| !names);
         let other = other.map(|owner| format!("[{owner}] ")).unwrap_or_default();
         page.line(
             &format!("{after_s:.1} s"),

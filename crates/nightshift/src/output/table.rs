@@ -7,52 +7,63 @@ use comfy_table::{
 
 /// Columns between columns.
 const GAP: u16 = 2;
-/// The last column holds the longest text. With less room than this it goes below its row.
+/// The last column holds the longest text. With less room than this it is not wrapped.
 const LEAST: u16 = 30;
-/// How far it is set in there.
+/// How far is set in what goes below its row.
 const INDENT: usize = 4;
 
 type Line = Vec<(Tone, String)>;
 
-/// How wide columns are.
-#[derive(Debug, PartialEq, Eq)]
-struct Layout {
-    widths: Vec<u16>,
-    /// The last column stands below its row, and is not among the widths.
-    below: bool,
-}
+/// How wide columns are. Those that have no width stand below their row.
+type Widths = Vec<u16>;
 
 impl Style {
-    /// A table. A cell is a text with its tone. On a terminal that is too narrow, the last column goes
-    /// below its row, and the others are wrapped at spaces.
+    /// A table. A cell is a text with its tone. On a terminal that is too narrow, the last column is
+    /// wrapped at spaces; where that is not enough, the columns that have no room go below their row.
     pub fn table(self, header: &[&str], rows: Vec<Line>) -> String {
         let header = header.iter().map(|text| (Tone::Plain, (*text).to_owned()));
         let lines: Vec<Line> = std::iter::once(header.collect()).chain(rows).collect();
-        let layout = self.layout(&lines);
+        let widths = self.widths(&lines);
         let mut text = String::new();
         for mut line in lines {
-            let below = if layout.below { line.pop() } else { None };
-            self.row(&mut text, line, &layout.widths);
-            let Some((tone, below)) = below else {
-                continue;
-            };
-            for part in wrap(&below, self.room(INDENT)) {
-                let part = format!("{:INDENT$}{}", "", self.paint(tone, &part));
-                text.push_str(part.trim_end());
-                text.push('\n');
-            }
+            let below = line.split_off(widths.len().min(line.len()));
+            self.row(&mut text, line, &widths);
+            self.below(&mut text, &below);
         }
         text
     }
 
-    fn layout(self, lines: &[Line]) -> Layout {
-        let whole = widths(lines, ToOwned::to_owned);
+    fn widths(self, lines: &[Line]) -> Widths {
+        let whole = measure(lines, ToOwned::to_owned);
         match self.width {
-            None => Layout {
-                widths: whole,
-                below: false,
-            },
-            Some(room) => fit(whole, widths(lines, |text| text.replace(' ', "\n")), room),
+            None => whole,
+            Some(room) => fit(whole, &measure(lines, |text| text.replace(' ', "\n")), room),
+        }
+    }
+
+    /// Cells beside each other as far as there is room, a longer one on lines of its own.
+    fn below(self, text: &mut String, cells: &[(Tone, String)]) {
+        let room = self.room(INDENT);
+        let mut used = 0;
+        for (tone, cell) in cells.iter().filter(|(_, cell)| !cell.is_empty()) {
+            for part in wrap(cell, room) {
+                let length = part.chars().count();
+                let front = if used == 0 {
+                    format!("{:INDENT$}", "")
+                } else if used + usize::from(GAP) + length > room {
+                    used = 0;
+                    format!("\n{:INDENT$}", "")
+                } else {
+                    used += usize::from(GAP);
+                    " ".repeat(GAP.into())
+                };
+                used += length;
+                text.push_str(&front);
+                text.push_str(&self.paint(*tone, &part));
+            }
+        }
+        if used > 0 {
+            text.push('\n');
         }
     }
 
@@ -81,7 +92,7 @@ impl Style {
 }
 
 /// The widest of each column, after a change of its texts.
-fn widths(lines: &[Line], change: impl Fn(&str) -> String) -> Vec<u16> {
+fn measure(lines: &[Line], change: impl Fn(&str) -> String) -> Widths {
     let mut table = Table::new();
     for line in lines {
         let texts = line.iter().map(|(_, text)| change(&harmless(text)));
@@ -99,42 +110,22 @@ fn total(widths: &[u16]) -> u16 {
 }
 
 /// Fits columns of these widths, with longest words as wide as these, into the room. Where not even
-/// the words fit, the table is wider than the room.
-fn fit(mut whole: Vec<u16>, mut words: Vec<u16>, room: u16) -> Layout {
-    let (Some(last), Some(word)) = (whole.pop(), words.pop()) else {
-        return Layout {
-            widths: whole,
-            below: false,
-        };
-    };
-    let others = if whole.is_empty() {
-        0
-    } else {
-        total(&whole).saturating_add(GAP)
-    };
-    let left = room.saturating_sub(others);
-    if whole.is_empty() || left >= word.max(last.min(LEAST)) {
-        whole.push(last.min(left.max(word)));
-        return Layout {
-            widths: whole,
-            below: false,
-        };
+/// the first one fits, the table is wider than the room.
+fn fit(mut whole: Widths, words: &[u16], room: u16) -> Widths {
+    if total(&whole) <= room {
+        return whole;
     }
-    loop {
-        let over = total(&whole).saturating_sub(room);
-        let columns = whole.iter_mut().zip(&words);
-        let widest = columns
-            .filter(|(width, word)| **width > **word)
-            .max_by_key(|(width, _)| **width);
-        match widest {
-            Some((width, word)) if over > 0 => *width = width.saturating_sub(over).max(*word),
-            _ => break,
+    if let (Some(last), Some(word)) = (whole.pop(), words.last()) {
+        let left = room.saturating_sub(total(&whole)).saturating_sub(GAP);
+        if left >= last.min(LEAST).max(*word) {
+            whole.push(left);
+            return whole;
         }
     }
-    Layout {
-        widths: whole,
-        below: true,
+    while whole.len() > 1 && total(&whole) > room {
+        whole.pop();
     }
+    whole
 }
 
 fn cell(tone: Tone, text: &str) -> Cell {
@@ -191,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_column_goes_below_its_row_where_it_has_no_room() {
+    fn columns_without_room_go_below_their_row() {
         assert_eq!(
             table(Some(60)),
             "ID                CLASS             STATE\n    \
@@ -199,7 +190,12 @@ mod tests {
              inc-1daa954fe830  ImagePullFailure  waiting for a person\n    \
              (rollback:demo/web:revision 3 of 4, which was good for\n    \
              ten minutes)\n\
-             inc-2             OomKilled         fixed\n\n"
+             inc-2             OomKilled         fixed\n"
+        );
+        let narrow = table(Some(40));
+        assert!(
+            narrow.ends_with("inc-2             OomKilled\n    fixed\n"),
+            "{narrow}"
         );
     }
 
