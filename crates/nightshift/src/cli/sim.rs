@@ -206,9 +206,9 @@ impl Args {
             Loaded::Picture(..) => "get all -A",
         };
         let program = program();
-        let far = self.from_afar(listening);
+        let away = self.away(listening);
         format!(
-            "A simulated Kubernetes listens on {url}, until Ctrl-C. {what}\n{time}{far}\
+            "A simulated Kubernetes listens on {url}, until Ctrl-C. {what}\n{time}{away}\
              Its kubeconfig is {path}. Try:\n  \
              kubectl --kubeconfig {path} get nodes,pods -A\n  \
              kubectl --kubeconfig {path} {second}\n  \
@@ -217,7 +217,7 @@ impl Args {
     }
 
     /// How it is reached from elsewhere: its certificate knows no address of this machine.
-    fn from_afar(&self, listening: &Listening) -> String {
+    fn away(&self, listening: &Listening) -> String {
         if !self.listen.ip().is_unspecified() {
             return String::new();
         }

@@ -75,7 +75,7 @@ impl Visitors {
 struct Broken {
     target: Target,
     before: Value,
-    broken: Value,
+    after: Value,
     /// Audit lines before it.
     mark: u64,
 }
@@ -93,7 +93,7 @@ impl Story<'_> {
         let broken = Broken {
             target: fault.target,
             before,
-            broken: self.world.get(fault.target)?,
+            after: self.world.get(fault.target)?,
             mark,
         };
         let mut is_right = self.ending(&broken, fault.right, begun).await?;
@@ -183,7 +183,7 @@ impl Story<'_> {
     fn scene(&mut self, broken: &Broken) -> Result<Scene, WorldError> {
         Ok(Scene {
             before: broken.before.clone(),
-            broken: broken.broken.clone(),
+            broken: broken.after.clone(),
             now: self.world.get(broken.target)?,
             writes: self.world.writes_since(broken.mark),
             is_visited: self.visitors.look(self.world),
