@@ -120,7 +120,7 @@ impl Fields {
     /// express.
     pub fn whole(value: impl Serialize + PartialEq + Debug + Send + Sync + 'static) -> Self {
         let list = OnceLock::new();
-        let value = Json(value);
+        let value = Json::from(value);
         Self(Kept::Whole(Arc::new(Whole { list, value })))
     }
 

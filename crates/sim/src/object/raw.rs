@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::fmt::Debug;
 use std::sync::{Arc, OnceLock};
 
-/// A part of an object: JSON text that is kept as it is, or a value that is written as text each
-/// time somebody asks for text. Two are equal when their text is.
+/// A part of an object: JSON text that is kept as it is, or a value that is written as text when
+/// somebody asks for text. Two are equal when their text is.
 ///
 /// What components inside write (a pod's status, an Event) is a value: most of it is read by other
 /// components inside, which take the value, and little of it by a client. What a client sent is text.
@@ -43,21 +43,37 @@ pub(crate) trait Written: Debug + Send + Sync {
     }
 }
 
-/// A value that is written as its fields are.
+/// A value that is written as its fields are. The text is made when it is first asked for, and kept:
+/// who reads once reads again, and so do others.
 #[derive(Debug)]
-pub(super) struct Json<T>(pub(super) T);
+pub(super) struct Json<T> {
+    value: T,
+    text: OnceLock<Box<[u8]>>,
+}
+
+impl<T> From<T> for Json<T> {
+    fn from(value: T) -> Self {
+        let text = OnceLock::new();
+        Self { value, text }
+    }
+}
 
 impl<T: Serialize + PartialEq + Debug + Send + Sync + 'static> Written for Json<T> {
     fn write(&self, out: &mut Vec<u8>) {
-        super::append(out, &self.0);
+        let text = self.text.get_or_init(|| {
+            let mut text = Vec::new();
+            super::append(&mut text, &self.value);
+            text.into_boxed_slice()
+        });
+        out.extend_from_slice(text);
     }
 
     fn as_any(&self) -> &dyn Any {
-        &self.0
+        &self.value
     }
 
     fn same(&self, other: &dyn Any) -> Option<bool> {
-        other.downcast_ref().map(|other| self.0 == *other)
+        other.downcast_ref().map(|other| self.value == *other)
     }
 }
 
@@ -70,7 +86,7 @@ impl Raw {
     /// A value that is kept as it is. It has to be one that JSON can express, and equal to another
     /// of its type exactly when both are written alike.
     pub fn value(value: impl Serialize + PartialEq + Debug + Send + Sync + 'static) -> Self {
-        Self::written(Json(value))
+        Self::written(Json::from(value))
     }
 
     /// A value that is written in a way of its own.
