@@ -78,7 +78,7 @@ impl Turn<'_> {
         let unsure = &mut self.engine.run.unsure;
         if diagnosis.is_some_and(|diagnosis| diagnosis.confidence <= over) {
             unsure.entry(id.clone()).or_insert(self.now);
-        } else if snapshot.fresh {
+        } else if snapshot.fresh && diagnosis.is_some() {
             unsure.remove(id);
         }
     }

@@ -8,7 +8,35 @@ use crate::incident::{Fingerprint, Incident};
 use crate::record::{EntryKind, NoticeKind};
 use crate::world::ObjectRef;
 
+/// How many incidents of a sort are open, and how many may be.
+pub(super) struct Room {
+    count: usize,
+    limit: usize,
+}
+
 impl Turn<'_> {
+    /// Whether one more incident may be opened. `None`, and a row that says so, when as many are open
+    /// as may be.
+    pub(super) fn room_for(&mut self, owner: &ObjectRef, class: FaultClass) -> Option<Room> {
+        let is_alert = class == FaultClass::Unexplained;
+        let limit = if is_alert {
+            limits::ALERT_INCIDENTS
+        } else {
+            limits::FAULT_INCIDENTS
+        };
+        let open = self.engine.open.values();
+        let count = open.filter(|i| i.is_alert_only() == is_alert).count();
+        if count < limit {
+            return Some(Room { count, limit });
+        }
+        let text = format!(
+            "{limit} {} are open: {class} on {owner} is not",
+            kind(is_alert)
+        );
+        self.record(None, EntryKind::NotOpened, text, owner);
+        None
+    }
+
     /// Opens an incident; `None` when as many are open as may be. [`FaultClass::Unexplained`] is what
     /// an alert opens, every other class is a detector's.
     pub(super) fn open_incident(
@@ -18,21 +46,7 @@ impl Turn<'_> {
         class: FaultClass,
     ) -> Option<IncidentId> {
         let is_alert = class == FaultClass::Unexplained;
-        let limit = if is_alert {
-            limits::ALERT_INCIDENTS
-        } else {
-            limits::FAULT_INCIDENTS
-        };
-        let open = self.engine.open.values();
-        let count = open.filter(|i| i.is_alert_only() == is_alert).count();
-        if count >= limit {
-            let text = format!(
-                "{limit} {} are open: {class} on {owner} is not",
-                kind(is_alert)
-            );
-            self.record(None, EntryKind::NotOpened, text, owner);
-            return None;
-        }
+        let Room { count, limit } = self.room_for(owner, class)?;
         let fingerprint = Fingerprint {
             cluster: self.engine.cluster.clone(),
             owner: owner.uid.clone(),

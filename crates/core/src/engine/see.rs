@@ -2,7 +2,7 @@
 
 use super::turn::Turn;
 use super::{LookId, Looking};
-use crate::diagnose::{self, Diagnosis, EvidenceSource};
+use crate::diagnose::{self, ChangeKind, Diagnosis, EvidenceSource};
 use crate::ids::{IncidentId, Uid};
 use crate::incident::{Event, Fingerprint, Incident, Outcome, Phase};
 use crate::record::EntryKind;
@@ -49,7 +49,9 @@ impl Turn<'_> {
     /// that one counts; where it has an incident, its own changes bring it.
     fn seen_beside(&mut self, diagnosis: &Diagnosis) {
         let mut open = self.engine.open.values();
-        if !open.any(|incident| incident.owner.uid == diagnosis.owner.uid) {
+        let is_known = open.any(|incident| incident.owner.uid == diagnosis.owner.uid);
+        // Where no incident can be opened a look leads to nothing but looks at what it shows.
+        if !is_known && self.room_for(&diagnosis.owner, diagnosis.class).is_some() {
             self.look_at_subject(diagnosis.subject.clone());
         }
     }
@@ -159,6 +161,7 @@ impl Turn<'_> {
             format!("{from} joined"),
             &body,
         );
+        self.look_at(into, true);
         self.close(from, Event::Ended, &Outcome::Merged(into.clone()), &why);
     }
 
@@ -193,6 +196,7 @@ impl Turn<'_> {
 
     fn reclassify(&mut self, id: &IncidentId, diagnosis: &Diagnosis) {
         self.engine.run.prepared.remove(id);
+        self.engine.run.unsure.remove(id);
         let cluster = self.engine.cluster.clone();
         if !self.step_phase(id, Event::Reclassified) {
             return;
@@ -251,9 +255,16 @@ fn is_all_but_the_logs(old: &Diagnosis, new: &Diagnosis) -> bool {
     };
     let undisputed = new.blind.is_empty() && new.evidence.iter().all(|one| one.supports);
     (old.class, &old.reason) == (new.class, &new.reason)
+        && old.path == new.path
+        && changed(old).eq(changed(new))
         && read_logs(old)
         && !read_logs(new)
         && undisputed
+}
+
+fn changed(diagnosis: &Diagnosis) -> impl Iterator<Item = (ChangeKind, &ObjectRef)> {
+    let changes = diagnosis.changes.iter();
+    changes.map(|change| (change.kind, &change.object))
 }
 
 /// Mid-action the class stays: what is seen then is the action's own rollout. An incident that a

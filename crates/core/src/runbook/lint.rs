@@ -333,7 +333,7 @@ impl Lint<'_> {
             && least > most
         {
             let message = "`at_least` is more than `at_most`: no limit is both";
-            let help = "without them they are 256Mi and 4Gi";
+            let help = "without `at_most` it is 4Gi";
             self.complain(value.referenced, message, help);
         }
     }

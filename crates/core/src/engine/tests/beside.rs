@@ -117,3 +117,67 @@ fn a_look_without_logs_takes_nothing_from_one_with_logs() {
     assert_eq!(story.count(EntryKind::Diagnosed), rows);
     assert!(said(&story).contains("this release is broken"));
 }
+
+/// Two cordoned nodes show each other, and there is room for neither.
+#[test]
+fn where_no_incident_can_be_opened_what_is_seen_beside_is_not_looked_at() {
+    fn nodes(now: Timestamp) -> Snapshot {
+        let world = testkit::world(&now.to_string());
+        let world = world.node("node1").cordoned().node("node2").cordoned();
+        world.snapshot()
+    }
+    let mut story = Driver::new(Autonomy::Recommend, oom);
+    story.hear("cart-1-a");
+    let mut full = Checkpoint {
+        running: None,
+        ..story.engine.checkpoint()
+    };
+    let one = full.open.pop().expect("an incident");
+    full.open = (0..FAULT_INCIDENTS)
+        .map(|number| {
+            let mut other = one.clone();
+            other.id = format!("inc-{number}").into();
+            other.owner.uid = format!("uid-{number}").into();
+            other.fingerprint.owner = other.owner.uid.clone();
+            other
+        })
+        .collect();
+    story.engine = Engine::new();
+    // Without the looks that each of them wants at a start.
+    story.engine.handle(Input::Start(Box::new(full)), story.now);
+    story.engine.run.looks.clear();
+    story.world.look = nodes;
+    let looked = looks(&story);
+    story.hear_of(testkit::reference(Kind::Node, "", "node1"));
+    assert_eq!(looks(&story) - looked, 1);
+}
+
+#[test]
+fn what_is_new_replaces_a_diagnosis_with_logs_even_without_them() {
+    fn killed(now: Timestamp) -> testkit::World {
+        testkit::world(&now.to_string())
+            .node("node1")
+            .deployment("demo", "cart")
+            .revision(1)
+            .pod("cart-1-a")
+            .crash_loop(1, "Error", 5, 4)
+    }
+    let mut story = Driver::new(Autonomy::Recommend, |now| {
+        let said = killed(now).previous_log(&["fatal: this release is broken"]);
+        said.snapshot()
+    });
+    story.hear("cart-1-a");
+    story.pass(20);
+    story.world.look = |now| {
+        let both = killed(now).pod("cart-1-b").crash_loop(1, "Error", 5, 4);
+        both.snapshot()
+    };
+    story.hear("cart-1-a");
+    story.pass(5);
+    let path = story
+        .last()
+        .diagnosis
+        .clone()
+        .map(|diagnosis| diagnosis.path);
+    assert!(path.is_some_and(|path| path[0].starts_with("2 of 2")));
+}

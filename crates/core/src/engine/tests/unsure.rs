@@ -125,3 +125,21 @@ fn a_controller_that_is_behind_is_waited_for_and_not_for_ever() {
     assert!(waits.contains("has not caught up"), "{:?}", story.last());
     assert_eq!(story.count(EntryKind::Intent), 0);
 }
+
+/// Half of the looks see nothing: that does not begin the minute anew.
+#[test]
+fn a_blind_look_now_and_then_does_not_keep_it_from_a_person() {
+    fn now_and_then(now: Timestamp) -> Snapshot {
+        let snapshot = by_status_alone(now);
+        if (now.as_second() / 5) % 2 == 0 {
+            return snapshot;
+        }
+        blind_to(snapshot, Source::Pods, "timed out")
+    }
+    let mut story = started(by_status_alone);
+    story.hear("cart-1-a");
+    story.world.look = now_and_then;
+    story.pass(90);
+    let waits = story.last().waiting_for.clone().unwrap_or_default();
+    assert!(waits.contains("confidence"), "{:?}", story.last());
+}

@@ -45,12 +45,13 @@ const AT_MOST: u64 = 4 << 30;
 
 /// Smallest and largest new limit in bytes, as the settings of a step say.
 pub(in crate::runbook) fn memory_bounds(with: &BTreeMap<String, String>) -> (u64, u64) {
-    let bound = |key: &str, default| {
+    let bound = |key: &str| {
         let set = with.get(key);
         set.and_then(|text| Quantity::from(text.as_str()).value())
-            .unwrap_or(default)
     };
-    (bound("at_least", AT_LEAST), bound("at_most", AT_MOST))
+    let most = bound("at_most").unwrap_or(AT_MOST);
+    // Whoever caps it below what is usual has said nothing about the least.
+    (bound("at_least").unwrap_or(AT_LEAST.min(most)), most)
 }
 
 fn is_memory(text: &str) -> bool {
