@@ -74,6 +74,8 @@ fn trim_status(status: &mut PodStatus) {
             }
             if let Some(terminated) = &mut state.terminated {
                 redact(&mut terminated.message);
+                // What never started did so at the beginning of time, says the kubelet.
+                terminated.started_at = terminated.started_at.filter(|at| !at.is_zero());
             }
         }
     }
@@ -245,6 +247,24 @@ mod tests {
             assert!(!kept.contains("hunter2"), "{kept}");
             assert!(kept.contains("cannot log in"), "{kept}");
         }
+    }
+
+    /// As a kubelet writes a `StartError`.
+    #[test]
+    fn what_never_started_has_no_start() {
+        let never = json!({
+            "exitCode": 128, "reason": "StartError",
+            "startedAt": "1970-01-01T00:00:00Z", "finishedAt": "2026-01-05T10:00:00Z",
+        });
+        let status =
+            json!({"containerStatuses": [{"name": "app", "lastState": {"terminated": never}}]});
+        let pod = pod(&json!({}), &status);
+        let end = pod.status.container_statuses[0]
+            .last_state
+            .terminated
+            .as_ref();
+        let end = end.unwrap();
+        assert!(end.started_at.is_none() && end.finished_at.is_some());
     }
 
     #[test]
