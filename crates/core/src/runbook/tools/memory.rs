@@ -201,6 +201,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_cap_below_the_usual_least_needs_no_least_of_its_own() {
+        let bounds = |set: &[(&str, &str)]| {
+            let set = set
+                .iter()
+                .map(|(key, text)| ((*key).to_owned(), (*text).to_owned()));
+            memory_bounds(&set.collect())
+        };
+        assert_eq!(bounds(&[]), (AT_LEAST, AT_MOST));
+        assert_eq!(bounds(&[("at_most", "128Mi")]), (128 << 20, 128 << 20));
+        let both = [("at_least", "512Mi"), ("at_most", "1Gi")];
+        assert_eq!(bounds(&both), (512 << 20, 1 << 30));
+    }
+
+    #[test]
     fn the_limit_is_doubled_within_its_bounds() {
         const MI: u64 = 1 << 20;
         let table = [
