@@ -271,6 +271,16 @@ impl Object {
         self.field("status").unwrap_or_default()
     }
 
+    /// `status` as the component that writes it keeps it; read as `T`, or its default, where a client
+    /// wrote it.
+    pub(crate) fn kept_status<T>(&self) -> T
+    where
+        T: DeserializeOwned + Default + Clone + 'static,
+    {
+        let kept = self.fields.get("status").and_then(Raw::as_value);
+        kept.cloned().unwrap_or_else(|| self.status())
+    }
+
     /// Takes over from a similar object what both have alike, so that it is kept once.
     pub fn share(&mut self, other: &Self) {
         let arcs = [

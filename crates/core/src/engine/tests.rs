@@ -57,21 +57,25 @@ fn healthy(now: Timestamp) -> Snapshot {
         .snapshot()
 }
 
-/// From its first revision on the container is killed for memory.
-fn oom(now: Timestamp) -> Snapshot {
+/// From its first revision on the container is killed for memory, the last time so many seconds ago.
+fn killed(now: Timestamp, ago: i64) -> testkit::World {
     testkit::world(&now.to_string())
         .node("node1")
         .deployment("demo", "cart")
         .revision(1)
         .memory("64Mi", "96Mi")
         .pod("cart-1-a")
-        .crash_loop(137, "OOMKilled", 5, 4)
-        .event(
-            "BackOff",
-            "Back-off restarting failed container app in pod cart-1-a",
-        )
-        .seen(60, 5, 4)
-        .snapshot()
+        .crash_loop(137, "OOMKilled", ago, 4)
+}
+
+/// The Event of the last pod that is started again and again.
+fn backing_off(world: testkit::World) -> testkit::World {
+    let event = world.event("BackOff", "Back-off restarting failed container app");
+    event.seen(60, 5, 4)
+}
+
+fn oom(now: Timestamp) -> Snapshot {
+    backing_off(killed(now, 5)).snapshot()
 }
 
 /// Still killed, with that limit in force.

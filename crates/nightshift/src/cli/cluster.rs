@@ -12,9 +12,15 @@ use std::time::Duration;
 pub(super) const HELP: &str =
     "check with `kubectl version`, and name the cluster with --kubeconfig and --context";
 
-/// A path of an option; an empty one (a variable that is set to nothing) is none.
+/// Takes a path of an option, an empty one too: a variable may be set to nothing. See [`given`].
 pub(super) fn path() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().map(PathBuf::from)
+}
+
+/// An empty path is none.
+pub(super) fn given(path: Option<&PathBuf>) -> Option<&Path> {
+    let path = path.filter(|path| !path.as_os_str().is_empty());
+    path.map(PathBuf::as_path)
 }
 
 /// The cluster to talk to.
@@ -30,8 +36,7 @@ pub(super) struct ClusterArgs {
 
 impl ClusterArgs {
     pub(super) fn kubeconfig(&self) -> Option<&Path> {
-        let path = self.kubeconfig.as_deref();
-        path.filter(|path| !path.as_os_str().is_empty())
+        given(self.kubeconfig.as_ref())
     }
 
     pub(super) fn context(&self) -> Option<&str> {

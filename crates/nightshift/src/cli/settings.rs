@@ -1,6 +1,6 @@
 //! Where the configuration comes from: options of the commands that need it.
 
-use super::cluster::{ClusterArgs, path};
+use super::cluster::{ClusterArgs, given, path};
 use super::{Failure, OrHelp as _};
 use crate::config::{Config, environment};
 use std::path::PathBuf;
@@ -17,9 +17,7 @@ pub(super) struct SettingsArgs {
 
 impl SettingsArgs {
     pub(super) fn load(&self) -> Result<Config, Failure> {
-        let file = self.config.as_deref();
-        let file = file.filter(|path| !path.as_os_str().is_empty());
-        let mut config = Config::load(file, &environment()).or_help(
+        let mut config = Config::load(given(self.config.as_ref()), &environment()).or_help(
             "the configuration cannot be used",
             "`nightshift run --print-config` documents every key",
         )?;

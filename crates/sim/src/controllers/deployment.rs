@@ -209,8 +209,7 @@ impl Controller for Deployments {
             |_| true,
         );
         let (new, old) = sets::split(&sets, spec.digest);
-        let known = object.fields.get("status").and_then(Raw::as_value);
-        let status = known.cloned().unwrap_or_else(|| object.status());
+        let status = object.kept_status();
         let key = key.clone();
         let mut look = Look {
             cluster,

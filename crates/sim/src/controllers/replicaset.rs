@@ -96,14 +96,6 @@ pub(super) struct Status {
     pub(super) conditions: Vec<Condition>,
 }
 
-impl Status {
-    /// A ReplicaSet's: as its controller has written it, or read from text.
-    pub(super) fn of(set: &Object) -> Self {
-        let known = set.fields.get("status").and_then(Raw::as_value);
-        known.cloned().unwrap_or_else(|| set.status())
-    }
-}
-
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
 fn is_default(number: &u64) -> bool {
     *number == 0
@@ -312,7 +304,7 @@ fn status(set: &Object, spec: &Spec, active: &[Pod], now: Timestamp) -> Status {
         available_replicas: number(&|pod| pod.available(spec.min_ready_seconds, now)),
         terminating_replicas: None,
         observed_generation: set.meta.generation,
-        conditions: Status::of(set).conditions,
+        conditions: set.kept_status::<Status>().conditions,
     }
 }
 

@@ -71,7 +71,7 @@ enum Kept {
     Whole(Arc<Whole<dyn Written>>),
 }
 
-/// All fields as one value. It is written straight into what a client reads; whoever asks for one
+/// All fields as one value. It is written as a whole into what a client reads; whoever asks for one
 /// field by its name gets it from a list that is then made and kept.
 #[derive(Debug)]
 struct Whole<T: ?Sized> {

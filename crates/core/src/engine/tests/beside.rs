@@ -4,7 +4,7 @@ use super::*;
 
 /// A workload that is killed for memory, and beside it a node that somebody has cordoned.
 fn both(now: Timestamp) -> Snapshot {
-    testkit::world(&now.to_string())
+    backing_off(killed(now, 5))
         .node("node2")
         .cordoned()
         .managed("kubectl-cordon", &[crate::world::Field::Unschedulable], 90)
@@ -13,15 +13,21 @@ fn both(now: Timestamp) -> Snapshot {
             "Node node2 status is now: NodeNotSchedulable",
         )
         .seen(90, 90, 1)
+        .snapshot()
+}
+
+/// One that ends by itself, again and again.
+fn crashing(now: Timestamp) -> testkit::World {
+    testkit::world(&now.to_string())
         .node("node1")
         .deployment("demo", "cart")
         .revision(1)
-        .memory("64Mi", "96Mi")
         .pod("cart-1-a")
-        .crash_loop(137, "OOMKilled", 5, 4)
-        .event("BackOff", "Back-off restarting failed container app")
-        .seen(60, 5, 4)
-        .snapshot()
+        .crash_loop(1, "Error", 5, 4)
+}
+
+fn with_its_last_words(now: Timestamp) -> testkit::World {
+    crashing(now).previous_log(&["fatal: this release is broken"])
 }
 
 /// A look at a workload takes nodes in trouble along, without their Events; one at a node the pods
@@ -86,30 +92,15 @@ fn what_happens_to_one_of_two_broken_things_is_no_news_of_the_other() {
 
 #[test]
 fn a_look_without_logs_takes_nothing_from_one_with_logs() {
-    fn killed(now: Timestamp) -> Snapshot {
-        testkit::world(&now.to_string())
-            .node("node1")
-            .deployment("demo", "cart")
-            .revision(1)
-            .pod("cart-1-a")
-            .crash_loop(1, "Error", 5, 4)
-            .previous_log(&["fatal: this release is broken"])
-            .event("BackOff", "Back-off restarting failed container app")
-            .seen(60, 5, 4)
-            .snapshot()
-    }
-    let mut story = Driver::new(Autonomy::Recommend, killed);
+    let with_logs = |now| backing_off(with_its_last_words(now)).snapshot();
+    let mut story = Driver::new(Autonomy::Recommend, with_logs);
     story.hear("cart-1-a");
     story.pass(20);
     let rows = story.count(EntryKind::Diagnosed);
     let said = |story: &Driver| format!("{:?}", story.last().diagnosis);
     assert!(said(&story).contains("this release is broken"));
     // The watch goes on, and reads no logs.
-    story.world.look = |now| {
-        let mut snapshot = killed(now);
-        snapshot.logs.clear();
-        snapshot
-    };
+    story.world.look = |now| backing_off(crashing(now)).snapshot();
     for _ in 0..5 {
         story.pass(20);
         story.hear("cart-1-a");
@@ -154,22 +145,12 @@ fn where_no_incident_can_be_opened_what_is_seen_beside_is_not_looked_at() {
 
 #[test]
 fn what_is_new_replaces_a_diagnosis_with_logs_even_without_them() {
-    fn killed(now: Timestamp) -> testkit::World {
-        testkit::world(&now.to_string())
-            .node("node1")
-            .deployment("demo", "cart")
-            .revision(1)
-            .pod("cart-1-a")
-            .crash_loop(1, "Error", 5, 4)
-    }
-    let mut story = Driver::new(Autonomy::Recommend, |now| {
-        let said = killed(now).previous_log(&["fatal: this release is broken"]);
-        said.snapshot()
-    });
+    let with_logs = |now| with_its_last_words(now).snapshot();
+    let mut story = Driver::new(Autonomy::Recommend, with_logs);
     story.hear("cart-1-a");
     story.pass(20);
     story.world.look = |now| {
-        let both = killed(now).pod("cart-1-b").crash_loop(1, "Error", 5, 4);
+        let both = crashing(now).pod("cart-1-b").crash_loop(1, "Error", 5, 4);
         both.snapshot()
     };
     story.hear("cart-1-a");

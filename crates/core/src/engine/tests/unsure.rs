@@ -2,26 +2,13 @@
 
 use super::*;
 
-fn killed(now: Timestamp) -> testkit::World {
-    testkit::world(&now.to_string())
-        .node("node1")
-        .deployment("demo", "cart")
-        .revision(1)
-        .memory("64Mi", "96Mi")
-        .pod("cart-1-a")
-        .crash_loop(137, "OOMKilled", 300, 4)
-}
-
 /// For minutes already, and only the status says so.
 fn by_status_alone(now: Timestamp) -> Snapshot {
-    killed(now).snapshot()
+    killed(now, 300).snapshot()
 }
 
 fn with_its_events(now: Timestamp) -> Snapshot {
-    killed(now)
-        .event("BackOff", "Back-off restarting failed container app")
-        .seen(60, 5, 4)
-        .snapshot()
+    backing_off(killed(now, 300)).snapshot()
 }
 
 /// The second pod of a set crashes since the newest revision.

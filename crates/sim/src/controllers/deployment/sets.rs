@@ -47,7 +47,7 @@ impl Set {
             object: Arc::clone(object),
             replicas: spec.replicas,
             min_ready_seconds: spec.min_ready_seconds,
-            status: replicaset::Status::of(object),
+            status: object.kept_status(),
         };
         Some((set, spec.digest))
     }
